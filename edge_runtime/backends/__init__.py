@@ -1,0 +1,45 @@
+"""Interpreters that run a model, chosen by name and imported when chosen."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from edge_runtime.backends.base import Backend, TensorInfo
+from edge_runtime.errors import BackendUnavailableError, UsageError
+
+_MODULES = {
+    "litert": "edge_runtime.backends.litert",
+    "tflite-runtime": "edge_runtime.backends.tflite_runtime",
+}
+NAMES = ("auto", *_MODULES)
+
+__all__ = ["NAMES", "Backend", "TensorInfo", "load_backend"]
+
+
+def load_backend(data: bytes, name: str = "auto", threads: int = 1) -> Backend:
+    """Load a `.tflite` file's bytes into the interpreter called `name`.
+
+    `auto` takes the first that is installed, in the order of `NAMES`; a named one is never replaced by
+    another.
+
+    Raises:
+        UsageError: unknown name, or fewer than one thread.
+        BackendUnavailableError: it is not installed or cannot work here.
+        BackendError: it refuses the model.
+    """
+    if name not in NAMES:
+        raise UsageError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1. Received: {threads}")
+    if name != "auto":
+        backend: Backend = import_module(_MODULES[name]).load(data, threads)
+        return backend
+    reasons = []
+    for candidate in _MODULES:
+        try:
+            backend = import_module(_MODULES[candidate]).load(data, threads)
+        except BackendUnavailableError as error:
+            reasons.append(str(error))
+        else:
+            return backend
+    raise BackendUnavailableError("no interpreter is available: " + " | ".join(reasons))

@@ -1,0 +1,172 @@
+"""A classifier as the device uses it: contract, interpreter and probabilities."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.backends import Backend, load_backend
+from edge_runtime.contract import UNCERTAIN, ModelContract
+from edge_runtime.errors import BackendError, ContractError, UsageError
+from edge_runtime.modelfile import ModelFile, read_tflite
+from edge_runtime.preprocess import UInt8Array, to_tensor
+
+MODELS_DIR = Path(__file__).parent / "models"
+DEFAULT_MODEL = "edge-fer-small"
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:
+    """Path of a released model by its name, or the path itself.
+
+    Raises:
+        UsageError: neither a released model nor an existing file.
+    """
+    path = Path(name_or_path)
+    if path.suffix or path.exists():
+        return path
+    released = MODELS_DIR / f"{name_or_path}.tflite"
+    if released.exists():
+        return released
+    names = sorted(file.stem for file in MODELS_DIR.glob("*.tflite"))
+    raise UsageError(f"no model {str(name_or_path)!r}; give a file or one of {', '.join(names)}")
+
+
+class Classifier:
+    """Runs one classification model; not thread-safe."""
+
+    def __init__(self, file: ModelFile, backend: Backend) -> None:
+        """Check that graph and contract describe the same model.
+
+        Raises:
+            ContractError: shapes, types or label count disagree.
+        """
+        self.file = file
+        self.contract = file.contract
+        self.backend = backend
+        _check_graph(file.path, self.contract, backend)
+        self._input = np.empty(backend.input.shape, backend.input.dtype)
+
+    @classmethod
+    def load(
+        cls, model: str | os.PathLike[str] = DEFAULT_MODEL, backend: str = "auto", threads: int = 1
+    ) -> Classifier:
+        """Load a model file, or a released model by name.
+
+        Raises:
+            ContractError: corrupt file, no contract, or the graph disagrees with it.
+            BackendError: no interpreter, or it refuses the model.
+            UsageError: unknown model or backend.
+        """
+        file = read_tflite(resolve_model(model))
+        if file.contract.task == "detect":
+            raise ContractError(f"{file.path}: a detection model; a classifier is needed here")
+        return cls(file, load_backend(file.data, backend, threads))
+
+    def prepare(self, pixels: UInt8Array) -> npt.NDArray:
+        """Input tensor for a uint8 (height, width[, 3]) crop; reused by the next call."""
+        return to_tensor(pixels, self.backend.input, self._input)
+
+    def infer(self, tensor: npt.NDArray) -> FloatArray:
+        """Probabilities (labels,) float32 of an input tensor."""
+        (raw,) = self.backend.invoke(tensor)[:1]
+        return self.probabilities(raw)
+
+    def predict(self, pixels: UInt8Array) -> FloatArray:
+        """Probabilities (labels,) float32 of a uint8 (height, width[, 3]) face crop."""
+        return self.infer(self.prepare(pixels))
+
+    def probabilities(self, raw: npt.NDArray) -> FloatArray:
+        """Turn a raw output tensor into probabilities by the contract's task and temperature."""
+        info = self.backend.outputs[0]
+        values = raw.reshape(-1).astype(np.float32)
+        if info.quantized:
+            values = (values - info.zero_point) * info.scale
+        return to_probabilities(values, self.contract)
+
+    def label(self, probabilities: FloatArray) -> tuple[str, float]:
+        """The label to report and the confidence of the most probable class."""
+        best = int(np.argmax(probabilities))
+        confidence = float(probabilities[best])
+        uncertain = confidence < self.contract.uncertain_below
+        return (UNCERTAIN if uncertain else self.contract.labels[best]), confidence
+
+    def close(self) -> None:
+        self.backend.close()
+
+
+def to_probabilities(values: FloatArray, contract: ModelContract) -> FloatArray:
+    """Probabilities (..., labels) from dequantized outputs (..., outputs) by the contract.
+
+    Probabilities that a graph computed itself are turned back into logits where a temperature other
+    than 1 is to be applied.
+    """
+    if contract.task == "sigmoid":
+        positive = values[..., 0]
+        if contract.activation == "logits" or contract.temperature != 1:
+            if contract.activation == "probabilities":
+                clipped = np.clip(positive, 1e-7, 1 - 1e-7)
+                positive = np.log(clipped / (1 - clipped))
+            positive = 1 / (1 + np.exp(-positive / contract.temperature))
+        return np.stack([1 - positive, positive], axis=-1).astype(np.float32)
+    if contract.activation == "probabilities":
+        if contract.temperature == 1:
+            total = np.maximum(values.sum(axis=-1, keepdims=True), 1e-7)
+            return (values / total).astype(np.float32)
+        values = np.log(np.clip(values, 1e-7, 1))
+    scaled = values / contract.temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _check_graph(path: Path, contract: ModelContract, backend: Backend) -> None:
+    tensor, output = backend.input, backend.outputs[0]
+    if tensor.shape != contract.input.shape:
+        raise ContractError(
+            f"{path}: the graph takes {tensor.shape}, the contract says {contract.input.shape}; "
+            "convert the model again"
+        )
+    if math.prod(output.shape) != contract.outputs:
+        raise ContractError(
+            f"{path}: model has {math.prod(output.shape)} outputs, the contract needs "
+            f"{contract.outputs}. Received: labels={contract.labels!r}"
+        )
+    if tensor.dtype not in (np.int8, np.uint8, np.float32):
+        raise ContractError(f"{path}: input type {tensor.dtype} is not supported; use int8")
+    expected_zero = {np.dtype(np.int8): -128, np.dtype(np.uint8): 0}.get(tensor.dtype)
+    if expected_zero is not None and tensor.zero_point != expected_zero:
+        raise ContractError(
+            f"{path}: {tensor.dtype} input has zero point {tensor.zero_point}, not {expected_zero}, "
+            "so pixels do not map one to one; calibrate with pixels of 0..255"
+        )
+
+
+def self_test(classifier: Classifier) -> float:
+    """Run the contract's self-test vectors and return the largest deviation.
+
+    Raises:
+        BackendError: the runtime computes something else than the host that converted the model.
+        ContractError: the contract has no vectors.
+    """
+    contract, backend = classifier.contract, classifier.backend
+    test = contract.self_test
+    if test is None:
+        raise ContractError(f"{classifier.file.path}: the contract has no self-test; convert again")
+    worst = 0.0
+    for pixels, expected in zip(test.inputs, test.outputs, strict=True):
+        crop = np.frombuffer(pixels, np.uint8).reshape(contract.input.shape[1:])
+        (raw,) = backend.invoke(classifier.prepare(crop))[:1]
+        deviation = np.abs(raw.reshape(-1).astype(np.float64) - np.asarray(expected, np.float64))
+        worst = max(worst, float(deviation.max()))
+    limit = test.tolerance_for(backend.tolerance_key)
+    if not worst <= limit:
+        raise BackendError(
+            f"{backend.description} computes something else than {test.reference}: self-test deviates "
+            f"by {worst:g}, {limit:g} is allowed. Use another backend (--backend) or reinstall it"
+        )
+    return worst

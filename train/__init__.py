@@ -1,0 +1,1 @@
+"""Training of Keras models on labelled faces: data, recipes, loop and reports."""
