@@ -1,0 +1,66 @@
+"""A small residual network of plain 3x3 convolutions, the architecture of the released models.
+
+Dense convolutions, batch normalization and ReLU only: each fuses into one int8 operation of XNNPACK,
+and channel counts in multiples of 32 fill its tiles. Residual blocks as in He et al. 2015
+(arXiv 1512.03385), without their bottleneck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def build(
+    input_shape: tuple[int, int, int],
+    outputs: int,
+    *,
+    stem: int = 32,
+    widths: Sequence[int] = (32, 64, 160),
+    blocks: Sequence[int] = (1, 1, 1),
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (height, width, channels); pixels are 0..255.
+        outputs: units of the last, linear layer.
+        stem: channels of the first convolution, at full resolution.
+        widths: channels per stage; each stage halves the resolution.
+        blocks: residual blocks per stage, after the convolution that halves it.
+        dropout: rate before the last layer.
+    """
+    inputs = keras.Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    x = _convolve(x, stem, "stem")
+    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
+        x = _convolve(x, width, f"stage{stage}_down", strides=2)
+        for block in range(1, count + 1):
+            x = _residual(x, width, f"stage{stage}_block{block}")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(inputs, layers.Dense(outputs, name="logits")(x), name="edge_resnet")
+
+
+def _convolve(x: Any, filters: int, name: str, strides: int = 1, activate: bool = True) -> Any:
+    x = layers.Conv2D(
+        filters,
+        3,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+
+def _residual(x: Any, filters: int, name: str) -> Any:
+    branch = _convolve(x, filters, f"{name}_1")
+    branch = _convolve(branch, filters, f"{name}_2", activate=False)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, branch]))
