@@ -13,24 +13,45 @@ from edge_runtime.datasets.base import (
     canonical_label,
     canonical_split,
 )
+from edge_runtime.datasets.folders import Unreadable
+from edge_runtime.datasets.pictures import fit_pictures
 from edge_runtime.errors import DataError
 
 __all__ = [
     "FER2013_LABELS",
     "UNLABELLED",
     "LabeledImages",
+    "Unreadable",
     "canonical_label",
     "canonical_split",
+    "fit_pictures",
     "load_dataset",
 ]
 
 
-def load_dataset(path: str | os.PathLike[str]) -> LabeledImages:
+def load_dataset(
+    path: str | os.PathLike[str],
+    *,
+    size_hw: tuple[int, int] = (48, 48),
+    color: str = "luma",
+    class_names: tuple[str, ...] | None = None,
+    unreadable: list[Unreadable] | None = None,
+) -> LabeledImages:
     """Read labelled pictures in whatever form they are.
 
     Forms: Kaggle's CSV (plain, .gz, .xz, .bz2), `.npz`, class folders, or a folder that holds one such
     file (`fer2013.csv` and its compressed forms, `fer2013.npz`, or `fer2013_pixels.npy.xz` with
     `fer2013_labels.csv`).
+
+    Args:
+        path: file or folder.
+        size_hw: height and width to which pictures of class folders are resized, pixels; the other
+            forms keep their size.
+        color: `luma` or `rgb`, for class folders.
+        class_names: the classes wanted of class folders; other folders are passed over. By default
+            FER2013's seven, and a folder of another name is an error.
+        unreadable: list that takes the files of class folders that are no pictures or lie about their
+            form; they are left out. By default the first one is an error.
 
     Raises:
         DataError: nothing there, a form that is not known, or a damaged file.
@@ -39,7 +60,14 @@ def load_dataset(path: str | os.PathLike[str]) -> LabeledImages:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _load_folder(path)
+        single = _single_file(path)
+        if single is not None:
+            return load_dataset(single)
+        if (path / npz.PIXELS_NAME).exists():
+            return npz.read_pair(path)
+        return folders.read(
+            path, size_hw=size_hw, color=color, class_names=class_names, unreadable=unreadable
+        )
     if path.name.endswith(kaggle_csv.SUFFIXES):
         return kaggle_csv.read(path)
     if path.suffix == ".npz":
@@ -50,10 +78,6 @@ def load_dataset(path: str | os.PathLike[str]) -> LabeledImages:
     )
 
 
-def _load_folder(path: Path) -> LabeledImages:
-    if (path / npz.PIXELS_NAME).exists():
-        return npz.read_pair(path)
-    for name in ("fer2013.npz", *(f"fer2013{suffix}" for suffix in kaggle_csv.SUFFIXES)):
-        if (path / name).exists():
-            return load_dataset(path / name)
-    return folders.read(path)
+def _single_file(folder: Path) -> Path | None:
+    names = ("fer2013.npz", *(f"fer2013{suffix}" for suffix in kaggle_csv.SUFFIXES))
+    return next((folder / name for name in names if (folder / name).exists()), None)

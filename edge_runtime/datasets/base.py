@@ -111,11 +111,28 @@ class LabeledImages:
                 )
         return table[self.labels]
 
+    def of_classes(self, class_names: tuple[str, ...]) -> LabeledImages:
+        """Rows of the classes named, with labels in that order.
+
+        Raises:
+            DataError: a class that the data does not have.
+        """
+        for name in class_names:
+            if name not in self.class_names:
+                raise DataError(
+                    f"{self.source}: no class {name!r}; classes there are: {', '.join(self.class_names)}"
+                )
+        table = np.full(len(self.class_names) + 1, UNLABELLED, np.int64)
+        for index, name in enumerate(class_names):
+            table[self.class_names.index(name)] = index
+        chosen = self.select(table[self.labels] != UNLABELLED)
+        return replace(chosen, labels=table[chosen.labels], class_names=class_names)
+
     def hashes(self) -> npt.NDArray[np.bytes_]:
         """SHA-256 of each picture's pixels, (N,) of 32 bytes: equal exactly for identical pictures."""
         digests = [hashlib.sha256(image.tobytes()).digest() for image in self.images]
         # A bytes dtype would strip trailing zero bytes, a void dtype keeps all 32.
-        return np.frombuffer(b"".join(digests), dtype="V32")  # type: ignore[return-value]
+        return np.frombuffer(b"".join(digests), dtype="V32")
 
     def digest(self) -> str:
         """SHA-256 (hex) over shape, pixels, labels and class names: the identity of the data."""
