@@ -1,1 +1,1 @@
-"""Conversion of trained Keras models to int8 TensorFlow Lite and ONNX, behind a parity gate."""
+"""Host side: make model files for the device, and refuse to write one that was not verified."""

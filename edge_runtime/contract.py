@@ -26,7 +26,7 @@ ACTIVATIONS = ("logits", "probabilities")
 UNCERTAIN = "uncertain"
 
 MAX_VECTOR_BYTES = 16 << 20
-"""Upper bound of one decoded self-test input; a larger one is a damaged or hostile file."""
+"""Upper bound of all decoded self-test inputs; more is a damaged or hostile file."""
 
 JsonObject = Mapping[str, Any]
 
@@ -157,6 +157,8 @@ class ModelContract:
             )
         fields: dict[str, Any] = dict(document)
         try:
+            if not isinstance(fields["labels"], list):
+                raise ContractError(f"labels must be a list. Received: {fields['labels']!r}")
             fields["labels"] = tuple(fields["labels"])
             fields["input"] = InputSpec(**fields["input"])
             if "crop" in fields:
@@ -170,7 +172,10 @@ class ModelContract:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        # An integer beyond a float's range would raise in arithmetic.
+        return not isinstance(value, bool) and abs(value) < 1 << 63
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _first_problem(contract: ModelContract) -> str | None:
@@ -253,10 +258,12 @@ def _encode_self_test(test: SelfTest | None) -> dict[str, Any] | None:
 def _decode_self_test(document: Any) -> SelfTest | None:
     if document is None:
         return None
-    inputs = []
+    inputs: list[bytes] = []
+    room = MAX_VECTOR_BYTES
     for packed in document["inputs"]:
         decoder = zlib.decompressobj()
-        inputs.append(decoder.decompress(base64.b64decode(packed, validate=True), MAX_VECTOR_BYTES))
+        inputs.append(decoder.decompress(base64.b64decode(packed, validate=True), max(room, 1)))
+        room -= len(inputs[-1])
     return SelfTest(
         inputs=tuple(inputs),
         outputs=tuple(tuple(values) for values in document["outputs"]),

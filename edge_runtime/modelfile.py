@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,20 @@ CONTRACT_NAME = "edge-fer.json"
 LABELS_NAME = "labels.txt"
 TFLITE_IDENTIFIER = b"TFL3"
 MAX_MEMBER_BYTES = 8 << 20
+
+# What zipfile raises on damaged bytes: a flipped compression method alone gives three of them.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    OverflowError,
+    ValueError,
+)
 
 ATTACH_HINT = "add a contract with: python -m convert attach-contract"
 
@@ -48,7 +65,10 @@ def read_tflite(path: str | os.PathLike[str]) -> ModelFile:
     data = _read_bytes(path)
     graph, members = split_tflite(data, path)
     if CONTRACT_NAME not in members:
-        raise ContractError(f"{path}: model has no {CONTRACT_NAME}; {ATTACH_HINT} {path}")
+        raise ContractError(
+            f"{path}: model has no {CONTRACT_NAME}: a truncated copy, or made elsewhere. Fetch it again, "
+            f"or {ATTACH_HINT} {path}"
+        )
     try:
         contract = ModelContract.from_json(members[CONTRACT_NAME])
     except ContractError as error:
@@ -87,14 +107,7 @@ def split_tflite(data: bytes, path: str | os.PathLike[str] = "model") -> tuple[b
                 raise ContractError(f"{path}: an appended file is larger than {MAX_MEMBER_BYTES} bytes")
             members = {info.filename: archive.read(info) for info in infos}
             start = min((info.header_offset for info in infos), default=len(data))
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
+    except _ZIP_ERRORS as error:
         if CONTRACT_NAME.encode() not in data and LABELS_NAME.encode() not in data:
             return data, {}
         raise ContractError(
@@ -137,12 +150,14 @@ def read_keras_contract(path: str | os.PathLike[str]) -> ModelContract | None:
     Raises:
         ContractError: the file is not a zip archive or its contract is damaged.
     """
+    if not Path(path).exists():
+        raise ContractError(f"{path}: no such model file")
     try:
         with zipfile.ZipFile(path) as archive:
             if CONTRACT_NAME not in archive.namelist():
                 return None
             text = archive.read(CONTRACT_NAME)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+    except _ZIP_ERRORS as error:
         raise ContractError(f"{path}: not a readable .keras file ({error})") from None
     try:
         return ModelContract.from_json(text)

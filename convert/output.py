@@ -1,0 +1,32 @@
+"""Write model files so that a failed run leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_runtime.errors import EdgeFerError, UsageError
+
+
+@contextlib.contextmanager
+def candidate_file(out: Path) -> Iterator[Path]:
+    """A temporary path beside `out` with the same suffix; it becomes `out` if the block succeeds.
+
+    Raises:
+        UsageError: the folder of `out` does not exist, or `out` is a folder.
+        EdgeFerError: it cannot be written.
+    """
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of the file to write")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder; make it first")
+    temporary = out.with_name(f".{out.stem}.tmp{os.getpid()}{out.suffix}")
+    try:
+        yield temporary
+        temporary.replace(out)
+    except OSError as error:
+        raise EdgeFerError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
