@@ -26,6 +26,13 @@ class Frame:
     """Frames that the source has dropped since it was opened, because newer ones had come."""
     name: str = ""
     """Path of the picture for image and folder sources, else empty."""
+    t_scene_ns: int | None = None
+    """Time in the film, where that runs at another pace than the clock; None: the time of capture."""
+
+    @property
+    def scene_ns(self) -> int:
+        """Time by which tracks age and probabilities are smoothed."""
+        return self.t_capture_ns if self.t_scene_ns is None else self.t_scene_ns
 
 
 class FrameSource(Protocol):

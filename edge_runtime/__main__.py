@@ -1,0 +1,141 @@
+"""Command line of the device: `edge-fer VERB`. Heavy imports happen inside the verb."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from edge_runtime.errors import EdgeFerError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
+
+BACKENDS_HELP = "auto, litert or tflite-runtime (default: %(default)s, the first that is installed)"
+MODEL_HELP = "a model file, or the name of a released model (default: %(default)s)"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; each stores the name of its module as `verb`."""
+    parser = argparse.ArgumentParser(
+        prog="edge-fer", description="Facial-expression recognition on a small computer, offline."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    _add_run(verbs.add_parser("run", help="watch a source and report the faces in it"))
+    _add_predict(verbs.add_parser("predict", help="report the faces of pictures"))
+    info = verbs.add_parser("info", help="show what a model file says of itself")
+    info.add_argument("model", nargs="?", default="edge-fer-small", help=MODEL_HELP)
+    _add_format(info)
+    doctor = verbs.add_parser("doctor", help="check that edge-fer can work here")
+    _add_format(doctor)
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--source",
+        default="demo",
+        metavar="SOURCE",
+        help="a video, a picture, a folder of pictures, or demo (demo:N for N frames, demo:0 without end; "
+        "default: %(default)s)",
+    )
+    _add_model(run)
+    run.add_argument(
+        "--sink",
+        action="append",
+        metavar="SINK",
+        help="text, jsonl (stdout), jsonl:FILE (a new file) or jsonl+:FILE (appends); may be repeated "
+        "(default: text)",
+    )
+    run.add_argument("--max-frames", type=_positive, metavar="N", help="end after N processed frames")
+    run.add_argument(
+        "--realtime", action="store_true", help="play a video at its own rate and drop late frames"
+    )
+    run.add_argument("--annotate", metavar="OUT.png", help="write the last frame with a face, annotated")
+    run.add_argument("--seed", type=int, default=0, help="of the demo's motion (default: %(default)s)")
+
+
+def _add_predict(predict: argparse.ArgumentParser) -> None:
+    predict.add_argument("images", nargs="+", metavar="IMAGE")
+    _add_model(predict)
+    _add_format(predict)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="edge-fer-small", metavar="NAME|FILE", help=MODEL_HELP)
+    parser.add_argument("--backend", default="auto", metavar="NAME", help=BACKENDS_HELP)
+    parser.add_argument(
+        "--detector",
+        default="haar",
+        metavar="NAME",
+        help="haar, none (the frame is the face) or yunet:FILE (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads", type=_positive, default=1, metavar="N", help="of the work (default: %(default)s)"
+    )
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="of the output")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {text}")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; the exit status: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        if args.version:
+            from importlib.metadata import version
+
+            print(f"edge-fer {version('edge-fer')}")
+            return 0
+        if args.verb is None:
+            parser.print_usage(sys.stderr)
+            print("edge-fer: error: give a verb", file=sys.stderr)
+            return 2
+        _quiet_opencv()
+        return _run_verb(args)
+    except EdgeFerError as error:
+        print(f"edge-fer: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("edge-fer: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough; what is still buffered must not fail a second time at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run_verb(args: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    module = import_module(f"edge_runtime.commands.{args.verb}")
+    try:
+        status: int = module.run(args)
+        sys.stdout.flush()
+        return status
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        print(f"edge-fer: error: {error.strerror}: {error.filename or 'stdout'}", file=sys.stderr)
+        return 1
+
+
+def _quiet_opencv() -> None:
+    """Keep OpenCV and FFmpeg from printing beside our one line; read when they are loaded."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

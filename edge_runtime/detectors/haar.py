@@ -1,0 +1,103 @@
+"""Detector `haar`: OpenCV's frontal-face cascade (Viola & Jones 2001; Lienhart & Maydt 2002).
+
+Needs no model of its own and finds upright frontal faces; OpenCV 5 no longer has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from edge_runtime.detectors.base import Detection
+from edge_runtime.errors import DetectorUnavailableError
+from edge_runtime.preprocess import Box, UInt8Array
+
+CASCADE = "haarcascade_frontalface_default.xml"
+SYSTEM_FOLDERS = ("/usr/share/opencv4/haarcascades", "/usr/local/share/opencv4/haarcascades")
+"""Where Debian's and a hand-built OpenCV keep the cascades: apt's python3-opencv has no `cv2.data`."""
+
+
+MAX_COVERED = 0.6
+"""Of two boxes that share more than this part of the smaller one, that with more hits is the face."""
+
+
+@dataclass(frozen=True)
+class HaarSettings:
+    """Settings of the cascade; the defaults were chosen by measurement, see docs/cropping.md."""
+
+    scale_factor: float = 1.2
+    """Step between the sizes that are searched."""
+    min_neighbors: int = 4
+    """Overlapping hits that make a face."""
+    min_size_px: int = 48
+    """Smallest face, pixels of the picture that is searched: one that fills FER2013's frame."""
+    max_side_px: int = 640
+    """Larger frames are shrunk to this before they are searched."""
+
+
+class HaarDetector:
+    """Finds frontal faces in luma."""
+
+    name = "haar"
+
+    def __init__(self, settings: HaarSettings | None = None) -> None:
+        """
+        Raises:
+            DetectorUnavailableError: OpenCV without the class or without the cascade's file.
+        """
+        self.settings = settings or HaarSettings()
+        if not hasattr(cv2, "CascadeClassifier"):
+            raise DetectorUnavailableError(
+                f"detector 'haar' needs OpenCV 4; this is OpenCV {cv2.__version__}, which has no "
+                "CascadeClassifier. Install: pip install 'opencv-python-headless>=4.10,<5'"
+            )
+        path = _find_cascade()
+        self._cascade = cv2.CascadeClassifier(str(path))
+        if self._cascade.empty():
+            raise DetectorUnavailableError(f"{path}: OpenCV cannot read the cascade; reinstall OpenCV")
+
+    def detect(self, luma: UInt8Array) -> list[Detection]:
+        settings = self.settings
+        shrink = settings.max_side_px / max(luma.shape)
+        if shrink < 1:
+            luma = cv2.resize(luma, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        else:
+            shrink = 1.0
+        found = self._cascade.detectMultiScale(
+            luma,
+            scaleFactor=settings.scale_factor,
+            minNeighbors=settings.min_neighbors,
+            minSize=(settings.min_size_px, settings.min_size_px),
+        )
+        boxes = sorted((tuple(map(float, box)) for box in found), key=lambda box: -box[2])
+        # The cascade has no confidence that means the same from one face to the next.
+        return [Detection(Box(x / shrink, y / shrink, w / shrink, h / shrink), 1.0) for x, y, w, h in boxes]
+
+
+def _covered(box: Box, other: Box) -> float:
+    """Part of the smaller box that both share, 0..1."""
+    across = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
+    down = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
+    return max(0.0, across) * max(0.0, down) / min(box.w * box.h, other.w * other.h)
+
+
+def load() -> HaarDetector:
+    """
+    Raises:
+        DetectorUnavailableError: as `HaarDetector`.
+    """
+    return HaarDetector()
+
+
+def _find_cascade() -> Path:
+    folders = [*([cv2.data.haarcascades] if hasattr(cv2, "data") else []), *SYSTEM_FOLDERS]
+    for folder in folders:
+        path = Path(folder) / CASCADE
+        if path.exists():
+            return path
+    raise DetectorUnavailableError(
+        f"detector 'haar': OpenCV {cv2.__version__} came without {CASCADE}. "
+        "Install: apt install opencv-data, or pip install 'opencv-python-headless>=4.10,<5'"
+    )

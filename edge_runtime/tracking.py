@@ -1,0 +1,78 @@
+"""Numbers that stay with a face from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_runtime.detectors.base import Detection
+from edge_runtime.preprocess import Box
+
+
+@dataclass
+class Track:
+    """A face that was seen in one frame or more."""
+
+    number: int
+    """From 1, never used again."""
+    box: Box
+    """Where it was seen last, pixels."""
+    score: float
+    first_seen_ns: int
+    last_seen_ns: int
+
+
+class IouTracker:
+    """Joins the boxes of a frame to those before by their overlap, best overlap first.
+
+    Bochinski et al., High-Speed Tracking-by-Detection Without Using Image Information, AVSS 2017, with
+    tracks that outlive a few missed frames.
+    """
+
+    def __init__(self, min_iou: float = 0.3, drop_after_s: float = 0.5) -> None:
+        """
+        Args:
+            min_iou: overlap under which a box is another face, 0..1.
+            drop_after_s: a track that was not seen for longer ends.
+        """
+        self._min_iou = min_iou
+        self._drop_after_ns = round(drop_after_s * 1e9)
+        self._next_number = 1
+        self.tracks: list[Track] = []
+        """Live tracks, those that were missed in the last frame included."""
+
+    def update(self, detections: Sequence[Detection], now_ns: int) -> list[Track]:
+        """Take a frame's detections; the tracks seen in it, in the detections' order."""
+        self.tracks = [t for t in self.tracks if now_ns - t.last_seen_ns <= self._drop_after_ns]
+        pairs = sorted(
+            (
+                (overlap, index, track)
+                for index, detection in enumerate(detections)
+                for track in self.tracks
+                if (overlap := detection.box.iou(track.box)) >= self._min_iou
+            ),
+            key=lambda pair: (-pair[0], pair[1], pair[2].number),
+        )
+        seen: dict[int, Track] = {}
+        taken: set[int] = set()
+        for _, index, track in pairs:
+            if index in seen or track.number in taken:
+                continue
+            seen[index] = track
+            taken.add(track.number)
+        for index, detection in enumerate(detections):
+            track = seen.get(index) or self._start(now_ns)
+            seen[index] = track
+            track.box, track.score, track.last_seen_ns = detection.box, detection.score, now_ns
+        return [seen[index] for index in range(len(detections))]
+
+    def reset(self) -> None:
+        """Forget all tracks and count from 1 again."""
+        self.tracks = []
+        self._next_number = 1
+
+    def _start(self, now_ns: int) -> Track:
+        track = Track(self._next_number, Box(0, 0, 0, 0), 0.0, now_ns, now_ns)
+        self._next_number += 1
+        self.tracks.append(track)
+        return track
