@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_runtime.errors import EdgeFerError, UsageError
+from convert.output import check_out
+from edge_runtime.errors import EdgeFerError
 
 EXIT_INTERRUPTED = 130
 
@@ -61,8 +62,7 @@ def _fraction(text: str) -> float:
 
 
 def _run_tflite(arguments: argparse.Namespace) -> None:
-    if arguments.out.suffix != ".tflite":
-        raise UsageError(f"--out must end in .tflite. Received: {arguments.out}")
+    check_out(arguments.out, ".tflite")
     from convert.calibration import draw
     from convert.source import load_source
     from convert.tflite import convert_int8, write_verified

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convert.pixels import fit_pictures
 from edge_runtime.contract import InputSpec
-from edge_runtime.datasets import LabeledImages
+from edge_runtime.datasets import LabeledImages, fit_pictures
 from edge_runtime.errors import DataError, UsageError
 
 CALIBRATION_SPLIT = "Training"

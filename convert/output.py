@@ -10,18 +10,27 @@ from pathlib import Path
 from edge_runtime.errors import EdgeFerError, UsageError
 
 
+def check_out(out: Path, suffix: str) -> None:
+    """Refuse a bad name for the output before any work is done.
+
+    Raises:
+        UsageError: another suffix, a folder, or in a folder that does not exist.
+    """
+    if out.suffix != suffix:
+        raise UsageError(f"--out must end in {suffix}. Received: {out}")
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of the file to write")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder; make it first")
+
+
 @contextlib.contextmanager
 def candidate_file(out: Path) -> Iterator[Path]:
     """A temporary path beside `out` with the same suffix; it becomes `out` if the block succeeds.
 
     Raises:
-        UsageError: the folder of `out` does not exist, or `out` is a folder.
         EdgeFerError: it cannot be written.
     """
-    if out.is_dir():
-        raise UsageError(f"{out}: is a folder; give the name of the file to write")
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent}: no such folder; make it first")
     temporary = out.with_name(f".{out.stem}.tmp{os.getpid()}{out.suffix}")
     try:
         yield temporary

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convert.pixels import fit_pictures
 from convert.quiet import captured_stderr, start_tensorflow
 from edge_runtime.classifier import to_probabilities
 from edge_runtime.contract import ModelContract
+from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import ContractError, UsageError
 from edge_runtime.modelfile import read_keras_contract
 

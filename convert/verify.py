@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convert.pixels import fit_pictures
 from edge_runtime.classifier import Classifier, self_test
-from edge_runtime.datasets import LabeledImages
+from edge_runtime.contract import ModelContract
+from edge_runtime.datasets import UNLABELLED, LabeledImages, fit_pictures
 from edge_runtime.errors import ContractError, DataError
 from edge_runtime.metrics import PairedComparison, compare_paired, wilson
 
@@ -116,8 +116,8 @@ def compare(classifier: Classifier, reference: FloatArray, images: LabeledImages
         raise ContractError(f"{classifier.file.path.name}: the converted model gives NaN or infinity")
     difference = np.abs(candidate - reference)
     contract = classifier.contract
-    answers = _right(candidate, images, contract.labels)
-    expected = _right(reference, images, contract.labels)
+    answers = _right(candidate, images, contract)
+    expected = _right(reference, images, contract)
     return Parity(
         model=contract.name,
         backend=classifier.backend.description,
@@ -147,12 +147,28 @@ def gate(path: Path, parity: Parity, min_agreement: float) -> None:
         )
 
 
+def truth_of(images: LabeledImages, contract: ModelContract) -> npt.NDArray[np.int64]:
+    """Labels (N,) in the model's order; -1 for classes that the model does not know.
+
+    A sigmoid model whose negative label is no class of the data (`not happy`) counts every other class
+    as negative.
+    """
+    table = [
+        contract.labels.index(name) if name in contract.labels else UNLABELLED
+        for name in images.class_names
+    ]
+    if contract.task == "sigmoid" and contract.labels[0] not in images.class_names:
+        table = [max(index, 0) for index in table]
+    return np.asarray([*table, UNLABELLED], np.int64)[images.labels]
+
+
 def _right(
-    probabilities: FloatArray, images: LabeledImages, labels: tuple[str, ...]
+    probabilities: FloatArray, images: LabeledImages, contract: ModelContract
 ) -> npt.NDArray[np.bool_]:
-    """Whether each labelled picture is named rightly, (labelled pictures,)."""
-    known = images.labels >= 0
-    return (probabilities.argmax(1) == images.labels_for(labels))[known]
+    """Whether each picture of a class that the model knows is named rightly."""
+    truth = truth_of(images, contract)
+    known = truth != UNLABELLED
+    return (probabilities.argmax(1) == truth)[known]
 
 
 def _accuracy(right: npt.NDArray[np.bool_]) -> Accuracy | None:
