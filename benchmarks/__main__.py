@@ -1,0 +1,61 @@
+"""`python -m benchmarks VERB`: one module per verb, imported when it is asked for.
+
+A verb's module has `add_arguments(parser)` and `run(arguments) -> exit code`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from edge_runtime.errors import EdgeFerError
+
+EXIT_INTERRUPTED = 130
+
+VERBS = {
+    "accuracy": ("benchmarks.accuracy", "accuracy of model files on labelled pictures"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code; an expected error becomes one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in VERBS:
+        _overview().parse_args(words)
+    verb, rest = words[0], words[1:]
+    module = import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        code: int = module.run(parser.parse_args(rest))
+    except EdgeFerError as error:
+        print(f"benchmarks {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"benchmarks {verb}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        usage="%(prog)s VERB [options]",
+        description=f"Compare accuracy and latency of model files.\n\nverbs:\n{verbs}",
+        epilog="`python -m benchmarks VERB --help` lists a verb's options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS, help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
