@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_runtime.contract import UNCERTAIN
 from edge_runtime.errors import SinkError, UsageError
-from edge_runtime.preprocess import UInt8Array
+from edge_runtime.preprocess import Box, UInt8Array
 from edge_runtime.records import FaceRecord
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -19,6 +19,7 @@ INK = (255, 255, 255)
 PAPER = (38, 30, 24)
 ACCENT = (96, 214, 255)
 MUTED = (170, 170, 170)
+TROUGH = (90, 90, 90)
 PAPER_OPACITY = 0.72
 REFERENCE_HEIGHT_PX = 480
 """Height of the frame at which text is drawn at its nominal size."""
@@ -30,8 +31,15 @@ def annotate(image: UInt8Array, faces: Sequence[FaceRecord]) -> UInt8Array:
     unit = max(0.5, min(image.shape[0], image.shape[1]) / REFERENCE_HEIGHT_PX)
     for face in faces:
         _draw_box(drawn, face, unit)
+    taken = [face.box for face in faces]
     for face in faces:
-        _draw_panel(drawn, face, unit)
+        panel = _Panel(face, unit)
+        place = panel.place(drawn.shape[:2], taken)
+        if place is None:
+            _draw_tag(drawn, face, unit)
+        else:
+            panel.draw(drawn, round(place.x), round(place.y))
+            taken.append(place)
     return drawn
 
 
@@ -87,60 +95,79 @@ def _draw_box(image: UInt8Array, face: FaceRecord, unit: float) -> None:
     cv2.rectangle(image, (left, top), (right, bottom), color, thick, cv2.LINE_AA)
 
 
-def _draw_panel(image: UInt8Array, face: FaceRecord, unit: float) -> None:
-    """Title and one bar per class, beside the box where there is room, else over it."""
-    scale = 0.45 * unit
-    line = round(17 * unit)
-    pad = round(6 * unit)
-    bar = round(60 * unit)
-    names = list(face.probabilities)
-    thin = max(1, round(unit))
-    name_px = max(_text_width(name, scale, thin) for name in names)
-    title = f"{face.label} {face.confidence:.0%}"
-    title_px = _text_width(title, scale * 1.25, thin)
-    width = max(name_px + pad + bar + pad + _text_width("100%", scale, thin), title_px) + 2 * pad
-    height = round(line * 1.4) + line * len(names) + 2 * pad
-    left, top = _place(image, face, width, height, pad)
+def _title(face: FaceRecord) -> str:
+    return f"{face.label} {face.confidence:.0%}"
+
+
+def _draw_tag(image: UInt8Array, face: FaceRecord, unit: float) -> None:
+    """The title alone, above the box or inside its top, where a panel would cover other faces."""
+    scale, thin, pad = 0.5 * unit, max(1, round(unit)), round(4 * unit)
+    width = _text_width(_title(face), scale, thin) + 2 * pad
+    height = round(20 * unit)
+    left = min(max(0, round(face.box.x)), max(0, image.shape[1] - width))
+    top = round(face.box.y) - height
+    if top < 0:
+        top = max(0, round(face.box.y))
     _shade(image, left, top, width, height)
-    baseline = top + pad + line
-    cv2.putText(image, title, (left + pad, baseline), FONT, scale * 1.25, ACCENT, thin, cv2.LINE_AA)
-    baseline += round(line * 1.2)
-    best = max(face.probabilities, key=lambda name: face.probabilities[name])
-    for name, probability in face.probabilities.items():
-        color = ACCENT if name == best else INK
-        cv2.putText(image, name, (left + pad, baseline), FONT, scale, color, thin, cv2.LINE_AA)
-        bar_left = left + pad + name_px + pad
-        bar_top = baseline - round(9 * unit)
-        full = (bar_left + bar, baseline)
-        cv2.rectangle(image, (bar_left, bar_top), full, (90, 90, 90), -1)
-        filled = (bar_left + round(bar * min(1.0, max(0.0, probability))), baseline)
-        if filled[0] > bar_left:
-            cv2.rectangle(image, (bar_left, bar_top), filled, color, -1)
-        percent_left = bar_left + bar + pad
-        cv2.putText(
-            image, f"{probability:.0%}", (percent_left, baseline), FONT, scale, color, thin, cv2.LINE_AA
-        )
-        baseline += line
+    origin = (left + pad, top + height - round(6 * unit))
+    cv2.putText(image, _title(face), origin, FONT, scale, ACCENT, thin, cv2.LINE_AA)
+
+
+class _Panel:
+    """Title and one bar per class, to be placed beside a face."""
+
+    def __init__(self, face: FaceRecord, unit: float) -> None:
+        self._face = face
+        self._unit = unit
+        self._scale = 0.45 * unit
+        self._line = round(17 * unit)
+        self._pad = round(6 * unit)
+        self._bar = round(60 * unit)
+        self._thin = max(1, round(unit))
+        self._name_px = max(self._width(name) for name in face.probabilities)
+        row_px = self._name_px + self._pad + self._bar + self._pad + self._width("100%")
+        title_px = _text_width(_title(face), self._scale * 1.25, self._thin)
+        self.width = max(row_px, title_px) + 2 * self._pad
+        self.height = round(self._line * 1.4) + self._line * len(face.probabilities) + 2 * self._pad
+
+    def _width(self, text: str) -> int:
+        return _text_width(text, self._scale, self._thin)
+
+    def place(self, image_hw: tuple[int, int], taken: Sequence[Box]) -> Box | None:
+        """Right or left of the face where it covers nothing that is taken, else None."""
+        rows, columns = image_hw
+        box = self._face.box
+        y = min(max(0.0, box.y), float(max(0, rows - self.height)))
+        for x in (box.x + box.w + self._pad, box.x - self._pad - self.width):
+            spot = Box(x, y, self.width, self.height)
+            if x >= 0 and x + self.width <= columns and not any(spot.iou(other) for other in taken):
+                return spot
+        return None
+
+    def draw(self, image: UInt8Array, left: int, top: int) -> None:
+        _shade(image, left, top, self.width, self.height)
+        face, scale, thin, pad = self._face, self._scale, self._thin, self._pad
+        baseline = top + pad + self._line
+        origin = (left + pad, baseline)
+        cv2.putText(image, _title(face), origin, FONT, scale * 1.25, ACCENT, thin, cv2.LINE_AA)
+        baseline += round(self._line * 1.2)
+        best = max(face.probabilities, key=lambda name: face.probabilities[name])
+        bar_left = left + pad + self._name_px + pad
+        for name, probability in face.probabilities.items():
+            color = ACCENT if name == best else INK
+            bar_top = baseline - round(9 * self._unit)
+            filled = bar_left + round(self._bar * min(1.0, max(0.0, probability)))
+            cv2.putText(image, name, (left + pad, baseline), FONT, scale, color, thin, cv2.LINE_AA)
+            cv2.rectangle(image, (bar_left, bar_top), (bar_left + self._bar, baseline), TROUGH, -1)
+            if filled > bar_left:
+                cv2.rectangle(image, (bar_left, bar_top), (filled, baseline), color, -1)
+            origin = (bar_left + self._bar + pad, baseline)
+            cv2.putText(image, f"{probability:.0%}", origin, FONT, scale, color, thin, cv2.LINE_AA)
+            baseline += self._line
 
 
 def _text_width(text: str, scale: float, thickness: int) -> int:
     return int(cv2.getTextSize(text, FONT, scale, thickness)[0][0])
-
-
-def _place(image: UInt8Array, face: FaceRecord, width: int, height: int, pad: int) -> tuple[int, int]:
-    """Top left corner of a panel: right of the box, left of it, or inside the picture's edge."""
-    rows, columns = image.shape[:2]
-    box = face.box
-    right = round(box.x + box.w) + pad
-    left = round(box.x) - pad - width
-    if right + width <= columns:
-        x = right
-    elif left >= 0:
-        x = left
-    else:
-        x = max(0, columns - width)
-    y = min(max(0, round(box.y)), max(0, rows - height))
-    return x, y
 
 
 def _shade(image: UInt8Array, left: int, top: int, width: int, height: int) -> None:

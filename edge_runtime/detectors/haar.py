@@ -65,15 +65,20 @@ class HaarDetector:
             luma = cv2.resize(luma, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         else:
             shrink = 1.0
-        found = self._cascade.detectMultiScale(
+        found, hits = self._cascade.detectMultiScale2(
             luma,
             scaleFactor=settings.scale_factor,
             minNeighbors=settings.min_neighbors,
             minSize=(settings.min_size_px, settings.min_size_px),
         )
-        boxes = sorted((tuple(map(float, box)) for box in found), key=lambda box: -box[2])
+        boxes: list[Box] = []
+        for _, sides in sorted(zip(hits, found, strict=True), key=lambda pair: -pair[0]):
+            x, y, w, h = (float(side) / shrink for side in sides)
+            box = Box(x, y, w, h)
+            if all(_covered(box, kept) < MAX_COVERED for kept in boxes):
+                boxes.append(box)
         # The cascade has no confidence that means the same from one face to the next.
-        return [Detection(Box(x / shrink, y / shrink, w / shrink, h / shrink), 1.0) for x, y, w, h in boxes]
+        return [Detection(box, 1.0) for box in sorted(boxes, key=lambda box: -box.w)]
 
 
 def _covered(box: Box, other: Box) -> float:
