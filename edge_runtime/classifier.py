@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from edge_runtime.backends import Backend, load_backend
 from edge_runtime.contract import UNCERTAIN, ModelContract
-from edge_runtime.errors import BackendError, ContractError, UsageError
+from edge_runtime.errors import ContractError, UsageError
 from edge_runtime.modelfile import ModelFile, read_tflite
 from edge_runtime.preprocess import UInt8Array, to_tensor
+from edge_runtime.selftest import check_vectors
 
 MODELS_DIR = Path(__file__).parent / "models"
 DEFAULT_MODEL = "edge-fer-small"
@@ -153,20 +154,4 @@ def self_test(classifier: Classifier) -> float:
         BackendError: the runtime computes something else than the host that converted the model.
         ContractError: the contract has no vectors.
     """
-    contract, backend = classifier.contract, classifier.backend
-    test = contract.self_test
-    if test is None:
-        raise ContractError(f"{classifier.file.path}: the contract has no self-test; convert again")
-    worst = 0.0
-    for pixels, expected in zip(test.inputs, test.outputs, strict=True):
-        crop = np.frombuffer(pixels, np.uint8).reshape(contract.input.shape[1:])
-        (raw,) = backend.invoke(classifier.prepare(crop))[:1]
-        deviation = np.abs(raw.reshape(-1).astype(np.float64) - np.asarray(expected, np.float64))
-        worst = max(worst, float(deviation.max()))
-    limit = test.tolerance_for(backend.tolerance_key)
-    if not worst <= limit:
-        raise BackendError(
-            f"{backend.description} computes something else than {test.reference}: self-test deviates "
-            f"by {worst:g}, {limit:g} is allowed. Use another backend (--backend) or reinstall it"
-        )
-    return worst
+    return check_vectors(classifier.file, classifier.backend)

@@ -8,12 +8,14 @@ from edge_runtime.detectors.base import Detection, Detector
 from edge_runtime.errors import UsageError
 
 _MODULES = {
+    "edge": "edge_runtime.detectors.edge",
     "haar": "edge_runtime.detectors.haar",
     "none": "edge_runtime.detectors.none",
     "yunet": "edge_runtime.detectors.yunet",
 }
 NEEDS_FILE = frozenset({"yunet"})
-HELP = "haar, none (the frame is the face) or yunet:FILE"
+TAKES_FILE = NEEDS_FILE | {"edge"}
+HELP = "edge (or edge:FILE), haar, none (the frame is the face) or yunet:FILE"
 
 __all__ = ["HELP", "Detection", "Detector", "load_detector"]
 
@@ -30,7 +32,7 @@ def load_detector(name: str) -> Detector:
         raise UsageError(f"unknown detector {name!r}; choose {HELP}")
     if kind in NEEDS_FILE and not file:
         raise UsageError(f"detector {kind!r} needs a model file; give {kind}:FILE")
-    if kind not in NEEDS_FILE and file:
+    if kind not in TAKES_FILE and file:
         raise UsageError(f"detector {kind!r} takes no file. Received: {name!r}")
     module = import_module(_MODULES[kind])
     detector: Detector = module.load(file) if file else module.load()

@@ -1,0 +1,251 @@
+"""From the raw outputs of an anchor-free detector to face boxes, vectorized in numpy.
+
+Every cell of an output map gives a logit that a face's centre lies in it, and the distances from the
+cell's centre to the box's left, top, right and bottom edge in strides, never negative (Tian et al.
+2019, arXiv 1904.01355). Overlapping answers are merged into their score-weighted mean (Bazarevsky et
+al. 2019, arXiv 1907.05047), which trembles less from frame to frame than the best one alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.backends.base import TensorInfo
+from edge_runtime.boxmap import BoxMap
+from edge_runtime.errors import ContractError
+
+FloatArray = npt.NDArray[np.float32]
+
+METHOD = "cells-ltrb"
+"""The only box parametrization that this release decodes."""
+MAX_CANDIDATES = 128
+"""Answers, best first, that enter the merging: bounds its time in a crowd."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The `decoding` object of a detection model's contract."""
+
+    outputs: tuple[str, ...]
+    """What each output tensor of the graph is, in the graph's order: `score_S` or `box_S`, S the
+    stride in input pixels."""
+    score_threshold: float = 0.5
+    """Faces below this probability are not reported."""
+    nms_iou: float = 0.4
+    """Answers that overlap by more are one face."""
+    max_faces: int = 50
+    fill: int = 0
+    """Luma right of or below a frame whose aspect is not the input's; the frame keeps its aspect and
+    lies in the upper left corner."""
+    box_map: BoxMap = field(default_factory=BoxMap)
+    """From the boxes that the network was trained on to `edge_runtime.preprocess.Box`."""
+    method: str = METHOD
+
+    def __post_init__(self) -> None:
+        if self.method != METHOD:
+            raise ContractError(
+                f"decoding method {self.method!r} is not supported; this edge-fer reads {METHOD!r}. "
+                "Install the edge-fer release that made the model"
+            )
+        problem = self._first_problem()
+        if problem:
+            raise ContractError(f"decoding: {problem}")
+
+    def _first_problem(self) -> str | None:
+        if not self.outputs or len(set(self.outputs)) != len(self.outputs):
+            return f"outputs must be distinct names. Received: {self.outputs!r}"
+        for stride in self.strides:
+            if not 1 <= stride <= 256 or f"box_{stride}" not in self.outputs:
+                return f"outputs must be pairs of score_S and box_S. Received: {self.outputs!r}"
+        if len(self.outputs) != 2 * len(self.strides):
+            return f"outputs must be pairs of score_S and box_S. Received: {self.outputs!r}"
+        if not 0 < self.score_threshold < 1:
+            return f"score_threshold must be between 0 and 1. Received: {self.score_threshold!r}"
+        if not 0 < self.nms_iou <= 1:
+            return f"nms_iou must be above 0, at most 1. Received: {self.nms_iou!r}"
+        if not 1 <= self.max_faces <= MAX_CANDIDATES:
+            return f"max_faces must be 1..{MAX_CANDIDATES}. Received: {self.max_faces!r}"
+        if not 0 <= self.fill <= 255:
+            return f"fill must be 0..255. Received: {self.fill!r}"
+        return None
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Input pixels per cell of each output map, in the order of the score tensors."""
+        names = (name.removeprefix("score_") for name in self.outputs if name.startswith("score_"))
+        return tuple(int(name) if name.isdigit() else 0 for name in names)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "outputs": list(self.outputs)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any] | None) -> Decoding:
+        """Read the contract's object.
+
+        Raises:
+            ContractError: missing, an unknown or missing key, or a value out of range.
+        """
+        try:
+            values = dict(document or {})
+            values["outputs"] = tuple(values["outputs"])
+            values["box_map"] = BoxMap(**values.get("box_map", {}))
+            return cls(**values)
+        except KeyError as error:
+            raise ContractError(f"decoding lacks the key {error}") from None
+        except (TypeError, ValueError) as error:
+            raise ContractError(f"decoding is malformed ({error})") from None
+
+
+@dataclass(frozen=True)
+class _Level:
+    score_index: int
+    box_index: int
+    stride: int
+    centers: FloatArray
+    """(cells, 2) x, y of the cell centres, input pixels."""
+    least: float
+    """Smallest raw score value that reaches the threshold."""
+    score: TensorInfo
+    box: TensorInfo
+
+
+class Decoder:
+    """Turns raw output tensors into boxes in input pixels; float and integer tensors alike."""
+
+    def __init__(
+        self,
+        decoding: Decoding,
+        input_hw: tuple[int, int],
+        tensors: Sequence[TensorInfo],
+        score_threshold: float | None = None,
+    ) -> None:
+        """
+        Args:
+            tensors: the graph's outputs, in its order.
+            score_threshold: replaces the contract's, 0..1 (exclusive).
+
+        Raises:
+            ContractError: a tensor's shape is not what the contract says.
+        """
+        if len(tensors) != len(decoding.outputs):
+            raise ContractError(
+                f"the graph has {len(tensors)} outputs, the contract lists {list(decoding.outputs)}"
+            )
+        self.decoding = decoding
+        threshold = decoding.score_threshold if score_threshold is None else score_threshold
+        logit = math.log(threshold / (1 - threshold))
+        self._levels = [_level(decoding, tensors, input_hw, stride, logit) for stride in decoding.strides]
+
+    def __call__(self, outputs: Sequence[npt.NDArray]) -> tuple[FloatArray, FloatArray]:
+        """Decode and merge.
+
+        Args:
+            outputs: raw tensors in the graph's order.
+
+        Returns:
+            boxes (N, 4) float32 x, y, w, h in input pixels in the convention of the training boxes, and
+            scores (N,) float32 0..1, best first.
+        """
+        corners, logits = [], []
+        for level in self._levels:
+            raw = outputs[level.score_index].reshape(-1)
+            chosen = np.flatnonzero(raw >= level.least)
+            if not len(chosen):
+                continue
+            logits.append(_dequantize(raw[chosen], level.score))
+            distances = _dequantize(outputs[level.box_index].reshape(-1, 4)[chosen], level.box)
+            distances *= level.stride
+            distances[:, :2] *= -1
+            distances[:, :2] += level.centers[chosen]
+            distances[:, 2:] += level.centers[chosen]
+            corners.append(distances)
+        if not corners:
+            return np.empty((0, 4), np.float32), np.empty(0, np.float32)
+        scores = (1 / (1 + np.exp(-np.concatenate(logits)))).astype(np.float32)
+        merged, kept = merge_overlapping(np.concatenate(corners), scores, self.decoding.nms_iou)
+        merged[:, 2:] -= merged[:, :2]
+        return merged[: self.decoding.max_faces], kept[: self.decoding.max_faces]
+
+
+def merge_overlapping(
+    corners: FloatArray, scores: FloatArray, iou_threshold: float
+) -> tuple[FloatArray, FloatArray]:
+    """Greedy suppression in which a kept box becomes the score-weighted mean of what it suppresses.
+
+    Args:
+        corners: (N, 4) left, top, right, bottom.
+        scores: (N,) 0..1.
+
+    Returns:
+        corners (M, 4) and scores (M,), best first; a score is that of its group's best.
+    """
+    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    corners, scores = corners[order], scores[order]
+    overlap = _iou(corners) > iou_threshold
+    np.fill_diagonal(overlap, True)
+    weighted = corners * scores[:, None]
+    alive = np.ones(len(scores), bool)
+    merged, kept = [], []
+    while True:
+        best = int(alive.argmax())
+        if not alive[best]:
+            break
+        group = overlap[best] & alive
+        merged.append(weighted[group].sum(axis=0) / scores[group].sum())
+        kept.append(scores[best])
+        alive &= ~group
+    return np.array(merged, np.float32).reshape(-1, 4), np.array(kept, np.float32)
+
+
+def _iou(corners: FloatArray) -> FloatArray:
+    """Intersection over union of every box with every other, (N, N)."""
+    top_left = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    sides = np.minimum(corners[:, None, 2:], corners[None, :, 2:]) - top_left
+    np.maximum(sides, 0, out=sides)
+    shared = sides[..., 0] * sides[..., 1]
+    area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    union = area[:, None] + area[None, :] - shared
+    return shared / np.maximum(union, 1e-9)
+
+
+def cell_centers(input_hw: tuple[int, int], stride: int) -> FloatArray:
+    """x, y of every cell's centre, (rows, columns, 2), input pixels."""
+    rows, columns = (-(-size // stride) for size in input_hw)
+    y, x = np.mgrid[0:rows, 0:columns]
+    return ((np.stack([x, y], axis=-1) + 0.5) * stride).astype(np.float32)
+
+
+def _level(
+    decoding: Decoding,
+    tensors: Sequence[TensorInfo],
+    input_hw: tuple[int, int],
+    stride: int,
+    logit: float,
+) -> _Level:
+    score_index = decoding.outputs.index(f"score_{stride}")
+    box_index = decoding.outputs.index(f"box_{stride}")
+    centers = cell_centers(input_hw, stride)
+    for index, channels in ((score_index, 1), (box_index, 4)):
+        expected = (1, *centers.shape[:2], channels)
+        if tensors[index].shape != expected:
+            raise ContractError(
+                f"output {index} has shape {tensors[index].shape}, {decoding.outputs[index]} needs "
+                f"{expected}; convert the model again"
+            )
+    score = tensors[score_index]
+    least = logit / score.scale + score.zero_point if score.quantized else logit
+    return _Level(score_index, box_index, stride, centers.reshape(-1, 2), least, score, tensors[box_index])
+
+
+def _dequantize(values: npt.NDArray, tensor: TensorInfo) -> FloatArray:
+    real = values.astype(np.float32)
+    if tensor.quantized:
+        real -= tensor.zero_point
+        real *= tensor.scale
+    return real
