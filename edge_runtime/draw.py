@@ -134,13 +134,21 @@ class _Panel:
         return _text_width(text, self._scale, self._thin)
 
     def place(self, image_hw: tuple[int, int], taken: Sequence[Box]) -> Box | None:
-        """Right or left of the face where it covers nothing that is taken, else None."""
+        """Beside, below or above the face where it covers nothing that is taken, else None."""
         rows, columns = image_hw
-        box = self._face.box
-        y = min(max(0.0, box.y), float(max(0, rows - self.height)))
-        for x in (box.x + box.w + self._pad, box.x - self._pad - self.width):
+        box, gap = self._face.box, self._pad
+        level = min(max(0.0, box.y), float(max(0, rows - self.height)))
+        aligned = min(max(0.0, box.x), float(max(0, columns - self.width)))
+        corners = (
+            (box.x + box.w + gap, level),
+            (box.x - gap - self.width, level),
+            (aligned, box.y + box.h + gap),
+            (aligned, box.y - gap - self.height),
+        )
+        for x, y in corners:
             spot = Box(x, y, self.width, self.height)
-            if x >= 0 and x + self.width <= columns and not any(spot.iou(other) for other in taken):
+            fits = 0 <= x <= columns - self.width and 0 <= y <= rows - self.height
+            if fits and not any(spot.iou(other) for other in taken):
                 return spot
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -45,6 +46,8 @@ class Totals:
     dropped: int = 0
     faces: int = 0
     frames_with_faces: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    """How many faces got each label."""
     stage_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
     """Wall time by stage, summed over the frames."""
 
@@ -53,6 +56,7 @@ class Totals:
         self.dropped = record.dropped
         self.faces += len(record.faces)
         self.frames_with_faces += bool(record.faces)
+        self.labels.update(face.label for face in record.faces)
         for stage, duration_ns in stage_ns.items():
             self.stage_ns[stage] += duration_ns
 

@@ -71,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(totals: Totals) -> str:
-    """One line: frames, dropped, faces and mean milliseconds per stage."""
+    """One line: frames, dropped, faces by label and mean milliseconds per stage."""
     mean_ms = totals.mean_ms()
     stages = ", ".join(f"{stage} {mean_ms[stage]:.2f}" for stage in STAGES)
+    labels = ", ".join(f"{label} {count}" for label, count in totals.labels.most_common())
     return (
         f"{totals.frames} frames, {totals.dropped} dropped, {totals.faces} faces in "
-        f"{totals.frames_with_faces} frames; ms per frame: {stages}"
+        f"{totals.frames_with_faces} frames{f' ({labels})' if labels else ''}; ms per frame: {stages}"
     )
 
 

@@ -70,9 +70,7 @@ def one_face_share(path: Path, every: int) -> float:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(
-    ("video", "every", "share"), [("webcam.mp4", 8, 0.75), ("desk_male.gif", 1, 0.95)]
-)
+@pytest.mark.parametrize(("video", "every", "share"), [("webcam.mp4", 8, 0.75), ("desk_male.gif", 1, 0.95)])
 def test_haar_finds_exactly_one_face_in_most_frames(
     media: Path, video: str, every: int, share: float
 ) -> None:

@@ -1,0 +1,33 @@
+"""The released models: they load, prove themselves and see what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.__main__ import main
+from edge_runtime.classifier import DEFAULT_MODEL, Classifier, resolve_model, self_test
+from edge_runtime.preprocess import UInt8Array
+
+
+def test_default_model_passes_its_self_test() -> None:
+    classifier = Classifier.load(DEFAULT_MODEL)
+    assert self_test(classifier) == 0
+    assert classifier.contract.labels[3] == "happy"
+    assert resolve_model(DEFAULT_MODEL).with_suffix(".md").exists()
+
+
+def test_demo_face_is_happy(portrait: UInt8Array, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--source", "demo", "--max-frames", "25", "--sink", "jsonl"]) == 0
+    faces = [f for line in capsys.readouterr().out.splitlines() for f in json.loads(line)["faces"]]
+    happy = sum(face["label"] == "happy" for face in faces)
+    assert happy > 0.8 * len(faces) > 0
+
+
+@pytest.mark.data
+def test_two_people_are_two_faces(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(media / "two_people.jpg"), "--format", "json"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert len(document["faces"]) == 2
