@@ -53,7 +53,7 @@ class HaarDetector:
                 f"detector 'haar' needs OpenCV 4; this is OpenCV {cv2.__version__}, which has no "
                 "CascadeClassifier. Install: pip install 'opencv-python-headless>=4.10,<5'"
             )
-        path = _find_cascade()
+        path = find_cascade()
         self._cascade = cv2.CascadeClassifier(str(path))
         if self._cascade.empty():
             raise DetectorUnavailableError(f"{path}: OpenCV cannot read the cascade; reinstall OpenCV")
@@ -96,7 +96,12 @@ def load() -> HaarDetector:
     return HaarDetector()
 
 
-def _find_cascade() -> Path:
+def find_cascade() -> Path:
+    """The cascade's file, with OpenCV or where the system keeps it.
+
+    Raises:
+        DetectorUnavailableError: it is nowhere.
+    """
     folders = [*([cv2.data.haarcascades] if hasattr(cv2, "data") else []), *SYSTEM_FOLDERS]
     for folder in folders:
         path = Path(folder) / CASCADE

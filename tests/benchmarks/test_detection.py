@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import detection
+from benchmarks.__main__ import main
+from benchmarks.candidates import make_candidate
+from benchmarks.detection_figures import Judged
+from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
+from edge_runtime.errors import UsageError
+
+FACE = np.array([[100, 100, 40, 50]], np.float64)
+
+
+def judged(
+    answers: list, truths: list, alarms: list[list[float]], must_find: list[bool] | None = None
+) -> Judged:
+    return Judged(
+        [
+            (np.array(boxes, np.float64).reshape(-1, 4), np.array(scores, np.float64))
+            for boxes, scores in answers
+        ],
+        [np.array(truth, np.float64).reshape(-1, 4) for truth in truths],
+        [240.0] * len(truths),
+        np.array(must_find or [True] * len(truths)),
+        [np.array(scores, np.float64) for scores in alarms],
+    )
+
+
+def test_the_rate_of_alarms_sets_the_threshold() -> None:
+    alarms = [[0.9], [0.5, 0.3], *[[]] * 98]
+    result = judged([(FACE, [0.8])], [FACE], alarms)
+    figures = result.figures(threshold=0.2, alarms_per_picture=0.01)
+    assert figures["at_alarm_rate"]["false_alarms"] == 1
+    assert figures["at_alarm_rate"]["recall"] == 1
+    assert figures["as_delivered"]["false_alarms"] == 3
+    none_allowed = result.figures(threshold=0.2, alarms_per_picture=0.0)
+    assert none_allowed["at_alarm_rate"]["recall"] == 0
+    assert none_allowed["at_alarm_rate"]["false_alarms"] == 0
+
+
+def test_recall_counts_tall_faces_of_the_chosen_pictures() -> None:
+    small = np.array([[10, 10, 15, 20]], np.float64)
+    result = judged(
+        [(FACE, [0.9]), ([], []), (np.add(FACE, [60, 0, 0, 0]), [0.9])],
+        [FACE, np.vstack([FACE, small]), FACE],
+        [],
+        [True, True, False],
+    )
+    recall = result.recall(0.5)
+    assert recall["tall_faces"] == 2
+    assert recall["recall"] == 0.5
+
+
+def test_average_precision_of_a_group_ignores_the_other_groups() -> None:
+    near, far = [10, 10, 100, 120], [150, 20, 14, 16]
+    result = judged([([near, far], [0.9, 0.8])], [[near, far]], [])
+    groups = result.figures(0.5, 0.01)["average_precision_by_height"]
+    assert groups["0-0.1"] == {"faces": 1, "average_precision": 1.0}
+    assert groups["0.4-1"] == {"faces": 1, "average_precision": 1.0}
+    assert groups["0.1-0.2"] == {"faces": 0, "average_precision": None}
+    lost = judged([([near], [0.9])], [[near, far]], [])
+    assert lost.figures(0.5, 0.01)["average_precision_by_height"]["0-0.1"]["average_precision"] == 0
+
+
+@pytest.mark.parametrize("name", ["haar:1.1/5", "haar:1/5/48", "haar:a/b/c", "none", "mtcnn"])
+def test_unknown_detectors_and_settings_are_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        make_candidate(name)
+
+
+def test_a_picture_fills_the_frame_and_boxes_come_back_in_its_pixels() -> None:
+    image = np.full((120, 200), 90, np.uint8)
+    frame, factor = detection.to_frame(image, (480, 640))
+    assert frame.shape == (480, 640)
+    assert factor == pytest.approx(3.2)
+    assert frame[383, 639] == 90
+    assert frame[385, 0] == 0
+
+
+def write_set(root: Path) -> Path:
+    """Three pictures with a bright square as face, two empty ones."""
+    for kind in ("images", "labels"):
+        (root / kind / "val").mkdir(parents=True)
+    for index in range(5):
+        image = np.full((90, 120), 30, np.uint8)
+        name = f"{'desk' if index < 3 else 'room'}_{index}"
+        if index < 3:
+            image[20:60, 40:80] = 200
+            (root / "labels/val" / f"{name}.txt").write_text("0 0.5 0.4444 0.3333 0.4444")
+        cv2.imwrite(str(root / "images/val" / f"{name}.png"), image)
+    return root
+
+
+def test_the_verb_measures_haar_and_writes_its_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    data = write_set(tmp_path / "set")
+    out = tmp_path / "out"
+    arguments = ["detection", "--data", str(data), "--detectors", "haar", "--timed-frames", "1"]
+    assert main([*arguments, "--format", "json", "--out", str(out)]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert json.loads((out / "detection.json").read_text()) == [result]
+    assert result["detector"] == "haar"
+    assert result["pictures"] == 3
+    assert result["at_alarm_rate"]["tall_faces"] == 3
+    assert result["at_alarm_rate"]["empty_pictures"] == 2
+    assert result["cpu_ms_per_frame"] > 0
+    assert (out / "precision-recall.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detection", "--data", str(tmp_path / "no.zip"), "--detectors", "haar"]) == 1
+    assert main(["detection", "--data", str(tmp_path), "--detectors", "frontal"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2
+    assert all("Traceback" not in line for line in lines)
+
+
+def test_a_detectors_box_meets_the_data_in_the_datas_convention(tmp_path: Path) -> None:
+    data = detection.yolo.read(write_set(tmp_path / "set"))
+    faces = data.select(data.named(("desk_",)))
+
+    class Exact:
+        def __call__(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            factor = frame.shape[0] / 90
+            full = faces.boxes[0].astype(np.float64) * factor
+            return BOX_FROM_FULL_FACE.apply(full), np.array([0.9])
+
+    candidate = make_candidate("haar")
+    exact = type(candidate)("exact", candidate.device, Exact(), 0.5, "")
+    result = detection.judge(
+        exact, faces, data.select(np.zeros(len(data), bool)), np.ones(3, bool), (360, 480)
+    )
+    np.testing.assert_allclose(result.answers[0][0], faces.boxes[0], atol=1e-3)
+    assert result.recall(0.5)["recall"] == 1
