@@ -1,0 +1,104 @@
+"""Training end to end on a dozen tiny pictures."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.host
+
+from edge_runtime.detectors.decoding import Decoding  # noqa: E402
+from edge_runtime.errors import DataError  # noqa: E402
+from edge_runtime.modelfile import read_keras_contract  # noqa: E402
+from tests.train.detection.support import RECIPE, boxed_images, write_yolo  # noqa: E402
+from train.detection import loop  # noqa: E402
+from train.detection.evaluate import quality, threshold_for_alarms  # noqa: E402
+from train.detection.recipe import DetectionRecipe, detection_recipe  # noqa: E402
+
+
+def recipe(epochs: int = 2) -> DetectionRecipe:
+    made = detection_recipe({"name": "tiny", **tomllib.loads(RECIPE)}, "tiny")
+    return replace(made, train=replace(made.train, epochs=epochs))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_yolo(tmp_path_factory.mktemp("faces"), boxed_images())
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = loop.fit_detector(recipe(), data, tmp_path / "straight", seed=3)
+
+    def interrupt(*arguments: object) -> dict[str, float]:
+        if arguments[3] == 1:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    train_epoch = loop._train_epoch
+    monkeypatch.setattr(loop, "_train_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit_detector(recipe(), data, tmp_path / "resumed", seed=3)
+    assert not (tmp_path / "resumed" / loop.MODEL_NAME).exists()
+    monkeypatch.setattr(loop, "_train_epoch", train_epoch)
+    resumed = loop.fit_detector(recipe(), data, tmp_path / "resumed", seed=3)
+    first, second = (keras.saving.load_model(path).get_weights() for path in (straight, resumed))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    history = json.loads((tmp_path / "resumed" / loop.HISTORY_NAME).read_text())
+    assert [row["epoch"] for row in history] == [1, 2]
+
+    contract = read_keras_contract(straight)
+    assert contract is not None
+    assert contract.task == "detect"
+    decoding = Decoding.from_json(contract.decoding)
+    assert decoding.outputs == ("score_8", "box_8", "score_16", "box_16")
+    # Rooms of the Training split: names 00, 06 and 09 (03 is validation).
+    assert contract.validation["empty_pictures"] == 3
+    assert contract.producer["train_images"] == 6
+
+    with pytest.raises(DataError, match="another recipe"):
+        loop.fit_detector(recipe(3), data, tmp_path / "resumed", seed=3)
+
+
+def test_pictures_without_people_are_never_trained_on() -> None:
+    prepared = loop.prepare(boxed_images(), recipe())
+    assert not any(name.startswith("room_") for name in prepared.train.names)
+    assert prepared.validation is not None
+    assert not any(name.startswith("room_") for name in prepared.validation.names)
+    assert prepared.alarms is not None
+    assert all(name.startswith("room_") for name in prepared.alarms.names)
+
+
+def test_data_without_faces_is_refused() -> None:
+    data = boxed_images()
+    empty = replace(data, boxes=tuple(np.empty((0, 4), np.float32) for _ in data.boxes))
+    with pytest.raises(DataError, match="no boxes"):
+        loop.prepare(empty, recipe())
+
+
+def test_the_threshold_keeps_alarms_within_the_rate() -> None:
+    none = np.empty((0, 4))
+    alarms = [(none, np.array([score])) for score in (0.9, 0.6, 0.4, 0.2)]
+    at = threshold_for_alarms(alarms, 0.25, 0.1, 0.95)
+    assert sum((scores >= at).sum() for _, scores in alarms) == 1
+    assert threshold_for_alarms(alarms, 1.0, 0.1, 0.95) == 0.1
+
+
+def test_recall_counts_tall_faces_alone() -> None:
+    data = boxed_images(2)
+    data = replace(
+        data,
+        boxes=(np.array([[10, 10, 20, 24], [50, 50, 3, 4]], np.float32), np.empty((0, 4), np.float32)),
+    )
+    found = [(np.array([[10, 10, 20, 22]]), np.array([0.8])), (np.empty((0, 4)), np.empty(0))]
+    result = quality(found, data, [(np.ones((1, 4)), np.array([0.7]))], 0.5)
+    assert (result.tall_faces, result.recall_tall, result.faces) == (1, 1.0, 2)
+    assert (result.false_alarms, result.empty_pictures) == (1, 1)

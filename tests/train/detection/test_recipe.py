@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE, FULL_FACE_MAPS
+from edge_runtime.errors import UsageError
+from tests.train.detection.support import RECIPE
+from train.detection.recipe import box_map, box_maps, detection_recipe
+from train.recipe import load_recipe, read_recipe
+
+
+def recipe_with(text: str = "", **changes: object) -> dict[str, object]:
+    return {"name": "tiny", **tomllib.loads(RECIPE + text), **changes}
+
+
+def test_the_published_recipe_is_valid_and_knows_the_measured_conventions() -> None:
+    path, document = read_recipe("edge-face")
+    recipe = detection_recipe(document, str(path))
+    assert (recipe.data.width, recipe.data.height) == (160, 120)
+    assert box_maps(recipe.data) == FULL_FACE_MAPS
+    assert box_map(recipe.contract.box_map) == BOX_FROM_FULL_FACE
+
+
+def test_rooms_without_a_licence_are_not_trained_on() -> None:
+    path, document = read_recipe("edge-face")
+    assert detection_recipe(document, str(path)).data.alarm_prefix == "room_"
+
+
+def test_a_classifiers_verb_refuses_a_detectors_recipe() -> None:
+    with pytest.raises(UsageError, match="recipe of a detector"):
+        load_recipe("edge-face")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "ssd"}, "unknown key 'loss'"),
+        ({"train": {"epochs": "many"}}, "epochs must be int"),
+        ({"train": {}}, "epochs"),
+        ({"data": {"box_maps": {"tv_": {"dz": 1}}}}, "box map"),
+        ({"contract": {"box_map": {"scale_w": 0}}}, "box map"),
+        ({"scenes": {"face_heigth": [0.1, 0.5]}}, "did you mean 'face_height'"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        detection_recipe(recipe_with(**change), "tiny.toml")
+
+
+def test_identity_holds_what_weights_depend_on() -> None:
+    first = detection_recipe(recipe_with(), "a").identity()
+    assert first == detection_recipe(recipe_with(description="other", contract={"fill": 9}), "b").identity()
+    assert first != detection_recipe(recipe_with(scenes={"mosaic": 0.9}), "c").identity()

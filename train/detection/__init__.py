@@ -1,0 +1,1 @@
+"""Training of face detectors: recipes of task `detect`, scenes, targets, loss and loop."""

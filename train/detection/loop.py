@@ -1,0 +1,314 @@
+"""`python -m train fit` for recipes of task `detect`: resumable at every epoch's end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from edge_runtime.contract import InputSpec, ModelContract
+from edge_runtime.datasets import yolo
+from edge_runtime.datasets.yolo import BoxedImages
+from edge_runtime.detectors.decoding import Decoding
+from edge_runtime.errors import DataError, UsageError
+from edge_runtime.modelfile import embed_keras
+from train.detection import evaluate
+from train.detection.batches import epoch_batches
+from train.detection.loss import BoxLoss, FocalLoss
+from train.detection.recipe import DetectionRecipe, box_map, box_maps
+from train.detection.scenes import SceneMaker
+from train.files import write_atomically, write_json
+from train.models import build_model
+from train.models.edge_face import OUTPUTS
+
+MODEL_NAME, HISTORY_NAME, STATE_NAME = "model.keras", "history.json", "state.json"
+THRESHOLD_BOUNDS = (0.1, 0.9)
+
+Model = Any
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    train: BoxedImages
+    validation: BoxedImages | None
+    alarms: BoxedImages | None
+    """Training pictures without people, which are not trained on."""
+
+
+def prepare(data: BoxedImages, recipe: DetectionRecipe) -> DetectionData:
+    """Choose what a recipe trains on and bring its boxes to one convention.
+
+    Raises:
+        DataError: the split is missing, or no face is left.
+    """
+    section = recipe.data
+    data = data.with_maps(box_maps(section))
+    alarms = None
+    if section.alarm_prefix:
+        rooms = data.named((section.alarm_prefix,))
+        if (rooms & (data.splits == section.split)).any():
+            alarms = data.select(rooms).split(section.split)
+        data = data.select(~rooms)
+    if section.leave_out:
+        data = data.select(~data.named(section.leave_out))
+    train = data.split(section.split)
+    if section.mislabelled:
+        train = train.select(~train.named(section.mislabelled))
+    if not any(len(boxes) for boxes in train.boxes):
+        raise DataError(f"{data.source}: no boxes to train on")
+    validation = None
+    if section.validation_split and (data.splits == section.validation_split).any():
+        validation = data.split(section.validation_split)
+    return DetectionData(train, validation, alarms)
+
+
+def fit_detector(
+    recipe: DetectionRecipe, data_path: Path, out: Path, *, seed: int, deterministic: bool = False
+) -> Path:
+    """Train, or resume what was interrupted, and write `model.keras` with its contract to `out`.
+
+    Args:
+        data_path: folder or zip archive in YOLO layout.
+        out: run folder; holds the checkpoint of the last whole epoch until training is complete.
+        seed: seeds the weights and every scene.
+        deterministic: use deterministic kernels only (slower).
+
+    Raises:
+        DataError: unreadable data, or `out` holds a run with another recipe, seed or data.
+    """
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    prepared = prepare(yolo.read(data_path), recipe)
+    identity = {
+        "recipe": recipe.identity(),
+        "seed": seed,
+        "train_sha256": prepared.train.digest(),
+        "keras_backend": keras.backend.backend(),
+    }
+    steps = max(1, recipe.scenes.scenes // recipe.train.batch_size)
+    model, epoch, history = _start_or_resume(recipe, out, identity, steps)
+    _report_start(recipe, prepared, model, epoch, out)
+    maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, model.input_shape[1:3])
+    while epoch < recipe.train.epochs:
+        row = _train_epoch(recipe, maker, model, epoch, steps, seed)
+        if prepared.validation is not None:
+            row["val_average_precision"] = _average_precision(model, prepared.validation, recipe)
+        epoch += 1
+        history.append(row)
+        _save(model, out, epoch, identity, history)
+        print("  ".join(f"{key} {value:g}" for key, value in row.items()), file=sys.stderr)
+    return _finish(recipe, prepared, model, history, out, identity)
+
+
+def compile_model(model: Model, recipe: DetectionRecipe, steps: int) -> None:
+    """Compile with AdamW, a cosine to zero and the losses.
+
+    Args:
+        steps: batches per epoch, which the learning-rate schedule counts in.
+    """
+    section = recipe.train
+    warmup = round(section.warmup_epochs * steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else section.learning_rate,
+        decay_steps=max(section.epochs * steps - warmup, 1),
+        warmup_target=section.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=section.weight_decay)
+    _spare_from_decay(optimizer)
+    losses = [FocalLoss() if name.startswith("score") else BoxLoss() for name in OUTPUTS]
+    # XLA on a CPU takes twice the time of TensorFlow's own kernels here.
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer=optimizer, loss=losses, jit_compile=jit)
+
+
+def _spare_from_decay(optimizer: Any) -> None:
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+
+def _start_or_resume(
+    recipe: DetectionRecipe, out: Path, identity: dict[str, Any], steps: int
+) -> tuple[Model, int, list[dict[str, float]]]:
+    state_path = out / STATE_NAME
+    if not state_path.exists():
+        keras.utils.set_random_seed(identity["seed"])
+        shape = (recipe.data.height, recipe.data.width, 1)
+        model = build_model(recipe.model.architecture, shape, 1, **recipe.model.parameters)
+        if len(model.outputs) != len(OUTPUTS):
+            raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
+        compile_model(model, recipe, steps)
+        return model, 0, []
+    try:
+        state = json.loads(state_path.read_text(encoding="utf-8"))
+        if state["identity"] != identity:
+            raise DataError(
+                f"{out}: holds a run of another recipe, seed, backend or data; give another --out "
+                "or delete the folder"
+            )
+        model = keras.saving.load_model(out / state["checkpoint"])
+        # Which variables are spared is not part of a saved optimizer.
+        _spare_from_decay(model.optimizer)
+        return model, int(state["epoch"]), list(state["history"])
+    except (KeyError, ValueError, OSError) as error:
+        raise DataError(
+            f"{out}: its checkpoint cannot be read ({error}); delete the folder to start again"
+        ) from None
+
+
+def _train_epoch(
+    recipe: DetectionRecipe, maker: SceneMaker, model: Model, epoch: int, steps: int, seed: int
+) -> dict[str, float]:
+    section = recipe.train
+    batches = epoch_batches(
+        maker,
+        model.input_shape[1:3],
+        section.batch_size,
+        section.box_weight,
+        steps=steps,
+        seed=seed,
+        epoch=epoch,
+    )
+    total = 0.0
+    with tqdm(
+        total=steps,
+        desc=f"epoch {epoch + 1}/{section.epochs}",
+        unit="batch",
+        file=sys.stderr,
+        leave=False,
+        mininterval=1.0,
+    ) as bar:
+        for step, (pixels, targets) in enumerate(batches, start=1):
+            logs = model.train_on_batch(pixels, targets, return_dict=True)
+            total += float(logs["loss"])
+            if not np.isfinite(total):
+                raise DataError(f"the loss is not finite in epoch {epoch + 1}; lower learning_rate")
+            model.reset_metrics()
+            bar.update()
+            bar.set_postfix(loss=f"{total / step:.3f}", refresh=False)
+    return {
+        "epoch": epoch + 1,
+        "learning_rate": float(model.optimizer.learning_rate),
+        "loss": round(total / steps, 5),
+    }
+
+
+def _save(
+    model: Model, out: Path, epoch: int, identity: dict[str, Any], history: list[dict[str, float]]
+) -> None:
+    checkpoint = out / f"checkpoint-{epoch:04d}.keras"
+    write_atomically(checkpoint, model.save)
+    state = {"epoch": epoch, "checkpoint": checkpoint.name, "identity": identity, "history": history}
+    write_json(out / STATE_NAME, state)
+    write_json(out / HISTORY_NAME, history)
+    for old in out.glob("checkpoint-*.keras"):
+        if old != checkpoint:
+            old.unlink()
+
+
+def _decoding(recipe: DetectionRecipe, threshold: float) -> Decoding:
+    section = recipe.contract
+    return Decoding(
+        outputs=OUTPUTS,
+        score_threshold=threshold,
+        nms_iou=section.nms_iou,
+        fill=section.fill,
+        box_map=box_map(section.box_map),
+    )
+
+
+def _average_precision(model: Model, data: BoxedImages, recipe: DetectionRecipe) -> float:
+    decoding = _decoding(recipe, recipe.contract.score_threshold)
+    found = evaluate.detect_all(model, data, decoding, evaluate.LEAST_SCORE)
+    return evaluate.quality(found, data, [], recipe.contract.score_threshold).average_precision
+
+
+def _finish(
+    recipe: DetectionRecipe,
+    prepared: DetectionData,
+    model: Model,
+    history: list[dict[str, float]],
+    out: Path,
+    identity: dict[str, Any],
+) -> Path:
+    """Write the trained model with its contract and without its optimizer."""
+    contract = _contract(recipe, prepared, model, identity)
+    bare = keras.models.clone_model(model)
+    bare.set_weights(model.get_weights())
+    path = out / MODEL_NAME
+
+    def write(temporary: Path) -> None:
+        bare.save(temporary)
+        embed_keras(temporary, contract)
+
+    write_atomically(path, write)
+    write_json(out / HISTORY_NAME, history)
+    print(f"wrote {path}", file=sys.stderr)
+    return path
+
+
+def _contract(
+    recipe: DetectionRecipe, prepared: DetectionData, model: Model, identity: dict[str, Any]
+) -> ModelContract:
+    threshold = recipe.contract.score_threshold
+    alarms: evaluate.Detections = []
+    decoding = _decoding(recipe, threshold)
+    if prepared.alarms is not None:
+        alarms = evaluate.detect_all(model, prepared.alarms, decoding, evaluate.LEAST_SCORE)
+        threshold = round(
+            evaluate.threshold_for_alarms(alarms, recipe.contract.alarms_per_picture, *THRESHOLD_BOUNDS), 4
+        )
+        decoding = _decoding(recipe, threshold)
+    validation: dict[str, Any] = {}
+    if prepared.validation is not None:
+        found = evaluate.detect_all(model, prepared.validation, decoding, evaluate.LEAST_SCORE)
+        validation = {
+            "split": recipe.data.validation_split,
+            "data_sha256": prepared.validation.digest(),
+            "model": "float32 Keras",
+            **asdict(evaluate.quality(found, prepared.validation, alarms, threshold)),
+        }
+        print("  ".join(f"{key} {value}" for key, value in validation.items()), file=sys.stderr)
+    recipe_json = json.dumps(identity["recipe"], sort_keys=True).encode()
+    return ModelContract(
+        name=recipe.name,
+        task="detect",
+        labels=("face",),
+        input=InputSpec(recipe.data.height, recipe.data.width),
+        decoding=decoding.to_json(),
+        producer={
+            "edge-fer": metadata.version("edge-fer"),
+            "keras": keras.__version__,
+            "keras_backend": keras.backend.backend(),
+            "recipe": recipe.name,
+            "recipe_sha256": hashlib.sha256(recipe_json).hexdigest(),
+            "seed": identity["seed"],
+            "train_sha256": identity["train_sha256"],
+            "train_images": len(prepared.train),
+        },
+        validation=validation,
+    )
+
+
+def _report_start(
+    recipe: DetectionRecipe, prepared: DetectionData, model: Model, epoch: int, out: Path
+) -> None:
+    faces = sum(len(boxes) for boxes in prepared.train.boxes)
+    held_out = len(prepared.validation) if prepared.validation is not None else 0
+    rooms = len(prepared.alarms) if prepared.alarms is not None else 0
+    print(
+        f"{recipe.name}: {model.count_params():,} parameters; {len(prepared.train):,} pictures with "
+        f"{faces:,} faces to train on, {held_out:,} to validate on, {rooms:,} to count false alarms",
+        file=sys.stderr,
+    )
+    if epoch:
+        print(f"resuming {out} after epoch {epoch}", file=sys.stderr)
