@@ -12,11 +12,16 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from edge_runtime.backends import NAMES as BACKENDS
-from edge_runtime.classifier import MODELS_DIR, Classifier, self_test
+from edge_runtime.backends import load_backend
+from edge_runtime.classifier import MODELS_DIR, Classifier
 from edge_runtime.errors import BackendUnavailableError, EdgeFerError
+from edge_runtime.modelfile import read_tflite
+from edge_runtime.selftest import check_vectors
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+
+INTERPRETERS = ("litert", "tflite-runtime")
+"""Backends that run the released models, which are `.tflite` files."""
 
 MIN_FREE_MB = 200
 EARLIEST_CLOCK_S = 1_735_689_600
@@ -62,8 +67,10 @@ def _system() -> list[Check]:
     board = BOARD.read_text(errors="replace").strip("\0\n ") if BOARD.exists() else platform.machine()
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     name = release.get("PRETTY_NAME", platform.system())
-    found = f"{board}, {name}, {platform.machine()}"
-    if platform.machine() in ("x86_64", "aarch64"):
+    # A 32-bit Raspberry Pi OS may run a 64-bit kernel, which answers aarch64: Python's own width decides.
+    bits = sys.maxsize.bit_length() + 1
+    found = f"{board}, {name}, {platform.machine()}, {bits}-bit Python"
+    if platform.machine() in ("x86_64", "aarch64") and bits == 64:
         return [Check("system", OK, found)]
     return [Check("system", WARN, found, "use a 64-bit system; 32-bit has tflite-runtime alone")]
 
@@ -106,7 +113,7 @@ def _models() -> list[Check]:
         return [Check("models", FAIL, "no released model is installed", "reinstall edge-fer")]
     checks = []
     works = False
-    for backend in BACKENDS[1:]:
+    for backend in INTERPRETERS:
         try:
             checks += [_model(path, backend) for path in paths]
         except BackendUnavailableError as error:
@@ -119,18 +126,26 @@ def _models() -> list[Check]:
     return checks
 
 
-def _model(path: Path, backend: str) -> Check:
-    name = f"model {path.stem} on {backend}"
+def _model(path: Path, interpreter: str) -> Check:
+    """Load a classifier or detector as the pipeline does, and run its self-test."""
+    from edge_runtime.detectors.edge import EdgeDetector
+
+    name = f"model {path.stem} on {interpreter}"
     try:
-        classifier = Classifier.load(path, backend)
-        deviation = self_test(classifier)
+        file = read_tflite(path)
+        backend = load_backend(file.data, interpreter)
+        if file.contract.task == "detect":
+            EdgeDetector(file, backend)
+        else:
+            Classifier(file, backend)
+        deviation = check_vectors(file, backend)
     except BackendUnavailableError:
         raise
     except EdgeFerError as error:
         return Check(name, FAIL, str(error), "reinstall edge-fer, or use another backend")
-    description = classifier.backend.description
-    classifier.close()
-    return Check(name, OK, f"self-test passed, deviation {deviation:g}, {description}")
+    found = f"self-test passed, deviation {deviation:g}, {backend.description}"
+    backend.close()
+    return Check(name, OK, found)
 
 
 def _camera() -> list[Check]:

@@ -86,3 +86,13 @@ def test_a_check_that_breaks_does_not_stop_the_others(
     assert check.status == "fail"
     assert "no disk" in check.found
     assert by_name("clock").status == "ok"
+
+
+def test_32_bit_python_on_a_64_bit_kernel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "aarch64")
+    assert by_name("system").status == "ok"
+    monkeypatch.setattr(doctor.sys, "maxsize", 2**31 - 1)
+    check = by_name("system")
+    assert check.status == "warn"
+    assert "32-bit Python" in check.found
+    assert "64-bit system" in check.fix
