@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.detectors import load_detector
+from edge_runtime.detectors import Detection, load_detector
 from edge_runtime.detectors.edge import DEFAULT_MODEL, EdgeDetector
 from edge_runtime.detectors.haar import HaarDetector, HaarSettings, find_cascade
 from edge_runtime.errors import UsageError
@@ -29,7 +29,7 @@ Scored = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 class Timed(Protocol):
     """What is timed: a detector as the device runs it."""
 
-    def detect(self, luma: UInt8Array) -> object: ...
+    def detect(self, luma: UInt8Array) -> list[Detection]: ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class Candidate:
     threshold: float
     """Score at which the device accepts an answer."""
     description: str
+
+    def deliver(self, luma: UInt8Array) -> npt.NDArray[np.float64]:
+        """Boxes (N, 4) that the device would report."""
+        return _boxes(self.device.detect(luma))
 
 
 def make_candidate(name: str) -> Candidate:
@@ -96,13 +100,17 @@ class ScoredHaar:
         return found, np.asarray(weights, np.float64).reshape(-1)
 
 
-def _of_detections(detector: object) -> Callable[[UInt8Array], Scored]:
+def _of_detections(detector: Timed) -> Callable[[UInt8Array], Scored]:
     def scored(luma: UInt8Array) -> Scored:
-        found = detector.detect(luma)  # type: ignore[attr-defined]
-        boxes = [(item.box.x, item.box.y, item.box.w, item.box.h) for item in found]
-        return np.array(boxes, np.float64).reshape(-1, 4), np.array([item.score for item in found])
+        found = detector.detect(luma)
+        return _boxes(found), np.array([item.score for item in found])
 
     return scored
+
+
+def _boxes(found: list[Detection]) -> npt.NDArray[np.float64]:
+    sides = [(item.box.x, item.box.y, item.box.w, item.box.h) for item in found]
+    return np.array(sides, np.float64).reshape(-1, 4)
 
 
 def _haar_settings(text: str) -> HaarSettings:

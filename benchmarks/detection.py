@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.candidates import REFERENCE_NAME, Candidate, Scored, make_candidate
 from benchmarks.detection_figures import Judged
+from benchmarks.detection_video import count_faces, read_annotations
 from benchmarks.files import to_json, write_bytes, write_text
 from benchmarks.host import describe_host
 from benchmarks.progress import track
@@ -67,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", action="append", type=Path, default=[], metavar="FILE", help="count faces per frame"
     )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="JSON with boxes drawn in frames of the videos, e.g. tests/data/video_faces.json",
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write detection.json and precision-recall.png here"
@@ -77,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [name for name in arguments.detectors.split(",") if name]
     if not names:
         raise UsageError("--detectors names no detector")
+    drawn = read_annotations(arguments.annotations) if arguments.annotations else {}
     candidates = [make_candidate(name) for name in names]
     data = yolo.read(arguments.data).with_maps(FULL_FACE_MAPS)
     empty = data.named((arguments.empty,)) if arguments.empty else np.zeros(len(data), bool)
@@ -107,7 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
                 "data_sha256": faces.digest(),
                 "alarms_per_picture": ALARMS_PER_PICTURE,
                 **{key: value for key, value in figures.items() if key != "average_precision"},
-                "videos": [count_faces(candidate, path) for path in arguments.video],
+                "videos": [
+                    count_faces(candidate, path, drawn.get(path.name, {})) for path in arguments.video
+                ],
                 "host": host,
             }
         )
@@ -188,34 +198,6 @@ def cpu_times(candidates: Sequence[Candidate], frames: Sequence[UInt8Array]) -> 
     return {name: round(float(np.median(values)) / 1e6, 4) for name, values in spent.items()}
 
 
-def count_faces(candidate: Candidate, path: Path) -> dict[str, Any]:
-    """Frames of a video by the number of faces that the detector delivers, without tracking.
-
-    Raises:
-        DataError: the video cannot be read.
-    """
-    capture = cv2.VideoCapture(str(path))
-    counts: list[int] = []
-    while True:
-        more, frame = capture.read()
-        if not more:
-            break
-        luma = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-        counts.append(len(candidate.device.detect(luma)))  # type: ignore[arg-type]
-    capture.release()
-    if not counts:
-        raise DataError(f"{path}: not a readable video")
-    shares = np.bincount(np.minimum(counts, 3), minlength=4) / len(counts)
-    return {
-        "video": path.name,
-        "frames": len(counts),
-        "no_face": round(float(shares[0]), 4),
-        "one_face": round(float(shares[1]), 4),
-        "two_faces": round(float(shares[2]), 4),
-        "more_faces": round(float(shares[3]), 4),
-    }
-
-
 def as_text(results: Sequence[dict[str, Any]]) -> str:
     """A table for people."""
     lines = [
@@ -232,12 +214,22 @@ def as_text(results: Sequence[dict[str, Any]]) -> str:
             f"{_percent(rate['recall']):>7} {rate['false_alarms']:>7} {delivered:>14} "
             f"{row['cpu_ms_per_frame']:>8.3f} {row['cpu_ratio_to_reference']:>7.3f}"
         )
-        lines.extend(
-            f"    {video['video']}: one face in {video['one_face']:.1%} of {video['frames']} frames, "
-            f"none in {video['no_face']:.1%}"
-            for video in row["videos"]
-        )
+        lines.extend(map(_video_line, row["videos"]))
     return "\n".join(lines) + "\n"
+
+
+def _video_line(video: dict[str, Any]) -> str:
+    line = (
+        f"    {video['video']}: one face in {video['one_face']:.1%} of {video['frames']} frames, "
+        f"none in {video['no_face']:.1%}"
+    )
+    drawn = video["drawn"]
+    if drawn:
+        line += (
+            f"; of {drawn['faces']} drawn faces {drawn['faces_found']} found, "
+            f"{drawn['answers_elsewhere']} answers elsewhere"
+        )
+    return line
 
 
 def _percent(value: float | None) -> str:

@@ -9,10 +9,13 @@ import pytest
 
 from benchmarks import detection
 from benchmarks.__main__ import main
-from benchmarks.candidates import make_candidate
+from benchmarks.candidates import Candidate, make_candidate
 from benchmarks.detection_figures import Judged
+from benchmarks.detection_video import count_faces, read_annotations
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
-from edge_runtime.errors import UsageError
+from edge_runtime.detectors import Detection
+from edge_runtime.errors import DataError, UsageError
+from edge_runtime.preprocess import Box
 
 FACE = np.array([[100, 100, 40, 50]], np.float64)
 
@@ -121,6 +124,62 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2
     assert all("Traceback" not in line for line in lines)
+
+
+def test_videos_count_faces_and_judge_drawn_boxes(tmp_path: Path) -> None:
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))  # type: ignore[attr-defined]
+    for level in (20, 200, 200, 20):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+
+    class Bright:
+        """One box in a bright frame, none in a dark one."""
+
+        def detect(self, luma: np.ndarray) -> list[Detection]:
+            if luma.mean() < 100:
+                return []
+            box = BOX_FROM_FULL_FACE.apply(np.array([10.0, 10, 20, 24]))
+            return [Detection(Box(*box.tolist()), 0.9)]
+
+    device = Bright()
+    candidate = Candidate("bright", device, lambda luma: (FACE, np.ones(1)), 0.5, "")
+    drawn = {1: [[10, 10, 20, 24]], 2: [[40, 10, 20, 24]], 3: [[10, 10, 20, 24]]}
+    result = count_faces(candidate, video, drawn)
+    assert (result["frames"], result["one_face"], result["no_face"]) == (4, 0.5, 0.5)
+    assert result["drawn"] == {
+        "frames": 3,
+        "faces": 3,
+        "faces_found": 1,
+        "frames_with_all_faces": 1,
+        "answers_elsewhere": 1,
+    }
+    assert count_faces(candidate, video, {})["drawn"] is None
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(DataError, match="not a readable video"):
+        count_faces(candidate, tmp_path / "text.mp4", {})
+
+
+def test_the_drawn_boxes_of_the_repository_are_inside_their_videos() -> None:
+    drawn = read_annotations(Path(__file__).parents[1] / "data" / "video_faces.json")
+    sizes = {"webcam.mp4": (400, 300), "desk_male.gif": (480, 270), "stage.mp4": (640, 360)}
+    assert set(drawn) == set(sizes)
+    assert sum(map(len, drawn.values())) >= 60
+    for video, frames in drawn.items():
+        for x, y, w, h in (box for boxes in frames.values() for box in boxes):
+            assert x >= 0
+            assert y >= 0
+            assert x + w <= sizes[video][0]
+            assert y + h <= sizes[video][1]
+
+
+def test_bad_annotations_are_one_line(tmp_path: Path) -> None:
+    for content in ("[]", "{", '{"a.mp4": {"first": []}}'):
+        (tmp_path / "boxes.json").write_text(content)
+        with pytest.raises(DataError, match="expected"):
+            read_annotations(tmp_path / "boxes.json")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_annotations(tmp_path / "none.json")
 
 
 def test_a_detectors_box_meets_the_data_in_the_datas_convention(tmp_path: Path) -> None:

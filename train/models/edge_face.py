@@ -29,7 +29,7 @@ def build(
     stem: Sequence[int] = (16, 24),
     fine: Sequence[int] = (48, 48),
     coarse: Sequence[int] = (48, 48),
-    head: Sequence[int] = (32, 48),
+    head: Sequence[int] = (32, 40),
     dilation: int = 2,
 ) -> keras.Model:
     """Build the network.
