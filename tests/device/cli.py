@@ -1,0 +1,61 @@
+"""Command line of the device checks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from tests.device.common import FailedError, SkippedError, only_run, say
+
+SKIPPED = 77
+"""Exit status of a check that could not run, as automake has it."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tests/device/run", description="Check the device half without a Raspberry Pi."
+    )
+    checks = parser.add_subparsers(dest="check", metavar="CHECK", required=True)
+    aarch64 = checks.add_parser("aarch64", help="the wheel on emulated Raspberry Pi processors")
+    armhf = checks.add_parser("armhf", help="32-bit Raspberry Pi OS 12, emulated")
+    for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
+        check.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
+        check.add_argument("--qemu", type=Path, metavar="FILE", help=f"a {name} to use (10 or later)")
+    aarch64.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="emulated runs at a time"
+    )
+    aarch64.add_argument("--quick", action="store_true", help="one processor per system, not three")
+    aarch64.add_argument(
+        "--write-docs", action="store_true", help="put the table of sizes into docs/raspberry-pi.md"
+    )
+    return parser
+
+
+def main() -> int:
+    """Run one check; 0 passed, 1 failed, 2 wrong usage, 77 skipped, 130 interrupted."""
+    args = build_parser().parse_args()
+    started_s = time.monotonic()
+    try:
+        with only_run():
+            if args.check == "aarch64":
+                from tests.device import aarch64
+
+                aarch64.check(args.mirror, args.qemu, max(1, args.jobs), args.quick, args.write_docs)
+            else:
+                from tests.device import armhf
+
+                armhf.check(args.mirror, args.qemu)
+    except SkippedError as reason:
+        print(f"{args.check}: skipped: {reason}")
+        return SKIPPED
+    except FailedError as error:
+        print(f"{args.check}: failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    print(f"{args.check}: passed in {time.monotonic() - started_s:.0f} s")
+    return 0
