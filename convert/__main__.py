@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from convert.output import check_out
 from edge_runtime.errors import EdgeFerError
 
 EXIT_INTERRUPTED = 130
+SCHEMES = ("float32", "float16", "dynamic", "int8", "int16x8")
+IO_TYPES = ("int8", "uint8", "float32")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,35 +24,94 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_tflite(verbs)
+    _add_verify(verbs)
     return parser
 
 
-def _add_tflite(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_tflite(verbs: Any) -> None:
     verb = verbs.add_parser("tflite", help="Keras to TensorFlow Lite, with contract and parity gate")
-    verb.add_argument("model", type=Path, metavar="MODEL.keras")
-    verb.add_argument("--quantize", choices=("int8",), default="int8", help="default: int8")
+    verb.add_argument("model", type=Path, metavar="MODEL", help=".keras, .h5, .json or SavedModel folder")
+    verb.add_argument("--quantize", choices=SCHEMES, default="int8", help="default: int8")
+    verb.add_argument("--io", choices=IO_TYPES, help="input and output of int8; default: int8")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.tflite")
+    _add_source_options(verb)
+    _add_calibration_options(verb)
+    _add_exam_options(verb)
+    verb.set_defaults(run=_verb("convert.verbs", "run_tflite"))
+
+
+def _add_verify(verbs: Any) -> None:
+    verb = verbs.add_parser("verify", help="compare model files with their reference, on every runtime")
+    verb.add_argument("model", type=Path, metavar="REFERENCE", help="a Keras model, or a .tflite or .onnx")
+    verb.add_argument("candidates", type=Path, nargs="+", metavar="CANDIDATE", help=".tflite or .onnx")
+    verb.add_argument("--layers", type=int, default=3, metavar="N", help="worst layers to name; default 3")
+    _add_source_options(verb)
+    _add_exam_options(verb)
+    _add_runtime_option(verb)
+    verb.set_defaults(run=_verb("convert.verbs", "run_verify"))
+
+
+def _add_source_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--name", help="name of the model in its contract; default: as trained")
-    _add_data_options(verb)
-    verb.set_defaults(run=_run_tflite)
-
-
-def _add_data_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--data", type=Path, required=True, metavar="PATH", help="labelled data: file or folder"
+    group = verb.add_argument_group("models without a contract")
+    group.add_argument("--labels", type=_parsed("parse_labels"), metavar="A,B,…", help="in output order")
+    group.add_argument(
+        "--input-range",
+        type=_parsed("parse_range"),
+        metavar="LOW..HIGH",
+        help="what black and white were in training: 0..1, -1..1 or 0..255",
     )
-    verb.add_argument(
+    group.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights of a MODEL.json")
+    group.add_argument("--input-size", type=_parsed("parse_size"), metavar="HxW", help="where it is open")
+    group.add_argument(
+        "--activation", choices=("logits", "probabilities"), help="where the graph does not show it"
+    )
+    group.add_argument("--crop-margin", type=float, default=0.0, help="growth of a face box per side")
+    group.add_argument("--crop-offset-y", type=float, default=0.0, help="downward move of a face box")
+
+
+def _add_calibration_options(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("calibration")
+    group.add_argument(
         "--calibration-images", type=int, default=200, metavar="N", help="drawn from Training; default 200"
     )
-    verb.add_argument("--seed", type=int, default=1, help="seed of the drawing; default 1")
-    verb.add_argument("--split", help="split to compare on; default: the first test split there is")
-    verb.add_argument(
+    group.add_argument(
+        "--calibration-data", type=Path, metavar="PATH", help="pictures chosen by hand, instead of drawing"
+    )
+    group.add_argument("--seed", type=int, default=1, help="seed of the drawing; default 1")
+
+
+def _add_exam_options(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("verification")
+    group.add_argument("--data", type=Path, required=True, metavar="PATH", help="labelled pictures")
+    group.add_argument("--split", help="split to compare on; default: the first test split there is")
+    group.add_argument(
         "--min-agreement",
         type=_fraction,
+        default=0.98,
         metavar="FRACTION",
         help="demanded argmax agreement; default 0.98",
     )
     verb.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def _add_runtime_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--tflite-runtime-python",
+        type=Path,
+        metavar="PYTHON",
+        help="Python of an environment that has tflite-runtime",
+    )
+
+
+def _parsed(name: str) -> Callable[[str], Any]:
+    """A parser of `convert.statement` as argparse wants it."""
+
+    def parse(text: str) -> Any:
+        return getattr(import_module("convert.statement"), name)(text)
+
+    parse.__name__ = name.removeprefix("parse_")
+    return parse
 
 
 def _fraction(text: str) -> float:
@@ -61,37 +121,21 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _run_tflite(arguments: argparse.Namespace) -> None:
-    check_out(arguments.out, ".tflite")
-    from convert.calibration import draw
-    from convert.source import load_source
-    from convert.tflite import convert_int8, write_verified
-    from convert.verify import DEFAULT_MIN_AGREEMENT, report_split
-    from edge_runtime.datasets import load_dataset
+def _verb(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """Import a verb when it is run: help and usage errors answer at once."""
 
-    threshold = DEFAULT_MIN_AGREEMENT if arguments.min_agreement is None else arguments.min_agreement
-    data = load_dataset(arguments.data)
-    report = report_split(data, arguments.split)
-    source = load_source(arguments.model, arguments.name)
-    calibration = draw(data, source.contract.input, arguments.calibration_images, arguments.seed)
-    _progress("converting …")
-    graph = convert_int8(source, calibration)
-    recipe = {"scheme": "int8", "input": "int8", "output": "int8", "calibration": calibration.record}
-    contract = replace(source.contract, quantization=recipe)
-    _progress(f"verifying on {len(report[1])} images …")
-    done = write_verified(source, graph, contract, report, arguments.out, threshold)
-    print(json.dumps([done.to_json()], indent=1) if arguments.format == "json" else done.to_text())
+    def run(arguments: argparse.Namespace) -> int:
+        code: int = getattr(import_module(module), function)(arguments)
+        return code
 
-
-def _progress(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    return run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        code: int = arguments.run(arguments)
     except EdgeFerError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -100,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return 0
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ METADATA_NAME = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
 
+_PURPOSE = {"detect": "Face detection"}
 _COLOR_SPACE = {"rgb": 1, "luma": 2}
 _TENSOR_AXIS_LABELS = 2
 _UNION_FEATURE, _UNION_IMAGE = 1, 2
@@ -63,8 +64,9 @@ def build_metadata(contract: ModelContract, version: str, outputs: int = 1) -> b
         {
             0: writer.string("image"),
             1: writer.string(
-                f"Face crop, {contract.input.height}x{contract.input.width} pixels, "
-                f"{contract.input.color}, values 0..255; an int8 input is pixel - 128."
+                f"{'Frame' if contract.task == 'detect' else 'Face crop'}, {contract.input.height}x"
+                f"{contract.input.width} pixels, {contract.input.color}, values 0..255; "
+                "an int8 input is pixel - 128."
             ),
             3: _image_content(writer, contract),
             4: writer.vector([_no_normalization(writer)]),
@@ -77,7 +79,8 @@ def build_metadata(contract: ModelContract, version: str, outputs: int = 1) -> b
         {
             0: writer.string(contract.name),
             1: writer.string(
-                f"Facial-expression recognition ({contract.task}): {', '.join(contract.labels)}. "
+                f"{_PURPOSE.get(contract.task, 'Facial-expression recognition')} ({contract.task}): "
+                f"{', '.join(contract.labels)}. "
                 "How to feed and read it: edge-fer.json inside this file."
             ),
             2: writer.string(version),
@@ -103,11 +106,14 @@ def _no_normalization(writer: _Writer) -> int:
 
 
 def _output(writer: _Writer, contract: ModelContract, index: int) -> int:
+    name = contract.activation if index == 0 else f"output_{index}"
+    if contract.decoding is not None:
+        name = str(contract.decoding["outputs"][index])
     slots: dict[int, Any] = {
-        0: writer.string(contract.activation if index == 0 else f"output_{index}"),
+        0: writer.string(name),
         3: writer.table({0: ("u8", _UNION_FEATURE), 1: writer.table({})}),
     }
-    if index == 0:
+    if index == 0 and contract.decoding is None:
         labels = writer.table(
             {
                 0: writer.string(LABELS_NAME),

@@ -1,7 +1,10 @@
-"""Trained models as they come from `train`: a Keras file with a contract draft in it."""
+"""Models as they come: from `train` with a contract draft in them, or from anywhere without one."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from convert.quiet import captured_stderr, start_tensorflow
+from convert.statement import Statement
 from edge_runtime.classifier import to_probabilities
-from edge_runtime.contract import ModelContract
+from edge_runtime.contract import InputSpec, ModelContract
 from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import ContractError, UsageError
 from edge_runtime.modelfile import read_keras_contract
 
 PREDICT_BATCH = 256
+FORMS = ".keras, .h5, .json with --weights FILE, or the folder of a SavedModel"
+_HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -28,46 +34,46 @@ class SourceModel:
     """keras.Model; float32 (N, height, width, channels) -> (N, outputs)."""
     contract: ModelContract
 
-    def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities (N, labels) of uint8 (N, height, width, channels) pictures."""
+    def outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Raw outputs (N, outputs) of uint8 (N, height, width, channels) pictures."""
         parts = [
             np.asarray(self.model(pixels[start : start + PREDICT_BATCH].astype(np.float32)))
             for start in range(0, len(pixels), PREDICT_BATCH)
         ]
-        return to_probabilities(np.concatenate(parts), self.contract)
+        return np.concatenate(parts)
 
     def predict_images(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities (N, labels) of pictures of any size and colour, (N, H, W[, 3])."""
-        return self.predict(fit_pictures(images, self.contract.input))
+        return to_probabilities(self.outputs(fit_pictures(images, self.contract.input)), self.contract)
 
 
-def load_source(path: Path, name: str | None = None) -> SourceModel:
-    """Load a `.keras` file with its contract draft; `name` replaces the model's name.
+def load_source(path: Path, name: str | None = None, statement: Statement | None = None) -> SourceModel:
+    """Load a model and settle its contract.
+
+    Args:
+        name: replaces the model's name in the contract.
+        statement: what its owner says of a model without a contract.
 
     Raises:
-        ContractError: missing, damaged, or without a contract; graph and contract disagree.
+        ContractError: missing, damaged, or graph and contract disagree.
+        UsageError: an unknown form, or the statement is missing or needless.
     """
+    statement = statement or Statement()
     if not path.exists():
         raise ContractError(f"{path}: no such model file")
-    if path.suffix != ".keras":
-        raise UsageError(f"{path}: expected a .keras file as `python -m train fit` writes it")
-    contract = read_keras_contract(path)
+    contract = read_keras_contract(path) if path.suffix == ".keras" else None
     if contract is None:
-        raise ContractError(f"{path}: the Keras file has no contract; train it with: python -m train fit")
-    if name:
-        contract = replace(contract, name=name)
+        statement.check_complete(path)
+    else:
+        statement.check_absent(path)
     start_tensorflow()
-    import keras
-
-    try:
-        with captured_stderr():
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # Keras raises whatever its layers raise; to the user all of it means one thing.
-        reason = " ".join(str(error).split())[:200]
-        raise ContractError(f"{path}: Keras cannot load the model ({reason})") from None
+    model = _load_keras(path, statement.weights)
+    if contract is None:
+        contract = _stated_contract(path, model, statement)
+        model = with_preprocessing(model, contract.input, statement)
     check_shapes(path, model, contract)
-    return SourceModel(path, model, contract)
+    producer = {**contract.producer, "source_sha256": _digest(path)}
+    return SourceModel(path, model, replace(contract, name=name or contract.name, producer=producer))
 
 
 def check_shapes(path: Path, model: Any, contract: ModelContract) -> None:
@@ -79,9 +85,132 @@ def check_shapes(path: Path, model: Any, contract: ModelContract) -> None:
     taken, wanted = tuple(model.input_shape[1:]), contract.input.shape[1:]
     if taken != wanted:
         raise ContractError(f"{path}: the model takes {taken}, its contract says {wanted}")
+    if contract.task == "detect":
+        return
     units = tuple(model.output_shape[1:])
     if units != (contract.outputs,):
         raise ContractError(
             f"{path}: the model has outputs {units}, the contract needs ({contract.outputs},). "
             f"Received: labels={contract.labels!r}"
         )
+
+
+def with_preprocessing(model: Any, spec: InputSpec, statement: Statement) -> Any:
+    """The model behind a layer that maps 0..255 pixels to the range it was trained on.
+
+    A shift is done by a 1x1 depthwise convolution: as separate multiplication and addition it loses a
+    third of the pixel values in int8.
+    """
+    import keras
+
+    low, high = statement.input_range or (0.0, 255.0)
+    if (low, high) == (0.0, 255.0):
+        return model
+    scale = (high - low) / 255
+    image = keras.Input(spec.shape[1:], name="image")
+    if low == 0:
+        scaled = keras.layers.Rescaling(scale, name="input_range")(image)
+    else:
+        layer = keras.layers.DepthwiseConv2D(1, name="input_range")
+        scaled = layer(image)
+        kernel = np.full((1, 1, spec.channels, 1), scale, np.float32)
+        layer.set_weights([kernel, np.full((spec.channels,), low, np.float32)])
+    return keras.Model(image, model(scaled), name="with_input_range")
+
+
+def _stated_contract(path: Path, model: Any, statement: Statement) -> ModelContract:
+    shapes = model.input_shape, model.output_shape
+    if any(isinstance(shape, (list, dict)) for shape in shapes):
+        raise ContractError(f"{path}: the model has several inputs or outputs; one of each is needed")
+    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", None)
+    if type(model.layers[-1]).__name__ in ("Softmax", "Sigmoid"):
+        activation = type(model.layers[-1]).__name__.lower()
+    return statement.contract(
+        path,
+        input_shape=tuple(model.input_shape),
+        outputs=int(np.prod(model.output_shape[1:])),
+        last_activation=activation,
+    )
+
+
+def _load_keras(path: Path, weights: Path | None) -> Any:
+    import keras
+
+    if path.suffix == ".json" and weights is None:
+        raise UsageError(f"{path}: an architecture without weights; give them with --weights FILE.h5")
+    if path.suffix == ".json" and weights is not None and not weights.exists():
+        raise ContractError(f"{weights}: no such weights file")
+    if path.suffix not in (".keras", ".json", *_HDF5) and not (path / "saved_model.pb").exists():
+        raise UsageError(f"{path}: not a model that can be read. Expected: {FORMS}")
+    try:
+        with captured_stderr():
+            if path.is_dir():
+                return _load_saved_model(path)
+            if path.suffix == ".json":
+                return _load_architecture(path, weights)
+            if path.suffix in _HDF5:
+                _check_whole(path)
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ContractError:
+        raise
+    except Exception as error:
+        # Keras raises whatever its layers raise; to the user all of it means one thing.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ContractError(f"{path}: Keras cannot load the model ({reason})") from None
+
+
+def _check_whole(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise ContractError(
+                f"{path}: holds weights without the architecture; give the architecture as "
+                f"MODEL.json and this file as --weights {path}"
+            )
+
+
+def _load_architecture(path: Path, weights: Path | None) -> Any:
+    """JSON and weights of Keras 3, or of Keras 2, whose JSON Keras 3 reads only inside of an .h5 file."""
+    import h5py
+    import keras
+
+    text = path.read_text(encoding="utf-8")
+    if '"registered_name"' in text:
+        model = keras.models.model_from_json(text)
+        model.load_weights(weights)
+        return model
+    json.loads(text)
+    with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder:
+        whole = Path(folder) / "model.h5"
+        with h5py.File(weights) as source, h5py.File(whole, "w") as target:
+            group = target.create_group("model_weights")
+            source = source.get("model_weights", source)
+            for key, value in source.attrs.items():
+                group.attrs[key] = value
+            for key in source:
+                source.copy(key, group)
+            target.attrs["model_config"] = text.encode()
+        return keras.saving.load_model(whole, compile=False)
+
+
+def _load_saved_model(path: Path) -> Any:
+    """A SavedModel as a Keras model, through its default signature."""
+    import keras
+    import tensorflow as tf
+
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    (spec,) = signature.structured_input_signature[1].values()
+    (result,) = signature.structured_outputs
+    image = keras.Input(tuple(spec.shape[1:]), name="image")
+    outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(image)
+    return keras.Model(image, outputs[result] if isinstance(outputs, dict) else outputs)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or over the sorted files of a folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.read_bytes())
+    return total.hexdigest()

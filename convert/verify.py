@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.classifier import Classifier, self_test
+from convert.runtimes import Answers
 from edge_runtime.contract import ModelContract
-from edge_runtime.datasets import UNLABELLED, LabeledImages, fit_pictures
+from edge_runtime.datasets import UNLABELLED, LabeledImages
 from edge_runtime.errors import ContractError, DataError
 from edge_runtime.metrics import PairedComparison, compare_paired, wilson
 
 REPORT_SPLITS = ("PublicTest", "PrivateTest", "test", "validation")
 """Splits that parity is measured on, the first that the data has."""
 DEFAULT_MIN_AGREEMENT = 0.98
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Accuracy:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.top1:7.2%}  [{self.low:.2%}, {self.high:.2%}]"
+        return f"{self.top1:8.2%} [{self.low:.2%}, {self.high:.2%}]"
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Parity:
     """Share of pictures for which both name the same class."""
     mean_probability_difference: float
     max_probability_difference: float
+    self_test_deviation: float | None
+    """Largest deviation in the file's self-test; None where it has none."""
     reference_accuracy: Accuracy | None
     """None for data without labels."""
     accuracy: Accuracy | None
@@ -72,7 +72,7 @@ class Parity:
                 f"  difference           {self.paired.difference:+8.2%} [{low:+.2%}, {high:+.2%}], "
                 f"McNemar p = {self.paired.p_mid:.2g}"
             )
-        lines.append(f"  argmax agreement     {self.argmax_agreement:7.2%}")
+        lines.append(f"  argmax agreement     {self.argmax_agreement:8.2%}")
         lines.append(
             f"  probability difference: mean {self.mean_probability_difference:.4f}, "
             f"max {self.max_probability_difference:.4f}"
@@ -97,44 +97,47 @@ def report_split(data: LabeledImages, wanted: str | None) -> tuple[str, LabeledI
     )
 
 
-def classify_all(classifier: Classifier, images: npt.NDArray[np.uint8]) -> FloatArray:
-    """Probabilities (N, labels) of (N, H, W[, 3]) pictures through the device's own classifier."""
-    pixels = fit_pictures(images, classifier.contract.input)
-    return np.stack([classifier.predict(picture).copy() for picture in pixels])
+def compare(
+    name: str,
+    candidate: Answers,
+    reference: Answers,
+    contract: ModelContract,
+    images: LabeledImages,
+    split: str,
+) -> Parity:
+    """Compare answers class name by class name, so that swapped labels count as disagreement.
 
-
-def compare(classifier: Classifier, reference: FloatArray, images: LabeledImages, split: str) -> Parity:
-    """Run the self-test, then every picture, and compare with the reference's probabilities.
+    Args:
+        contract: the reference's.
 
     Raises:
-        BackendError: the runtime fails the self-test.
-        ContractError: the candidate gives something that is no number.
+        ContractError: the models name different classes.
     """
-    self_test(classifier)
-    candidate = classify_all(classifier, images.images)
-    if not np.isfinite(candidate).all():
-        raise ContractError(f"{classifier.file.path.name}: the converted model gives NaN or infinity")
-    difference = np.abs(candidate - reference)
-    contract = classifier.contract
-    answers = _right(candidate, images, contract)
-    expected = _right(reference, images, contract)
+    wanted = reference.probabilities
+    given = candidate.in_order_of(reference.labels)
+    difference = np.abs(given - wanted)
+    expected, right = _right(wanted, images, contract), _right(given, images, contract)
     return Parity(
-        model=contract.name,
-        backend=classifier.backend.description,
+        model=name,
+        backend=candidate.backend,
         split=split,
         images=len(images),
         data_sha256=images.digest(),
-        argmax_agreement=float((candidate.argmax(1) == reference.argmax(1)).mean()),
+        argmax_agreement=float((given.argmax(1) == wanted.argmax(1)).mean()),
         mean_probability_difference=float(difference.mean()),
         max_probability_difference=float(difference.max()),
+        self_test_deviation=candidate.self_test,
         reference_accuracy=_accuracy(expected),
-        accuracy=_accuracy(answers),
-        paired=compare_paired(answers, expected) if len(answers) else None,
+        accuracy=_accuracy(right),
+        paired=compare_paired(right, expected) if len(right) else None,
     )
 
 
-def gate(path: Path, parity: Parity, min_agreement: float) -> None:
+def gate(path: Path, parity: Parity, min_agreement: float, hint: str = "") -> None:
     """Refuse a candidate that names another class too often.
+
+    Args:
+        hint: what to look at, appended to the message.
 
     Raises:
         ContractError: agreement below the threshold.
@@ -143,7 +146,7 @@ def gate(path: Path, parity: Parity, min_agreement: float) -> None:
         raise ContractError(
             f"{path} not written: the converted model agrees with its reference on "
             f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images, "
-            f"{min_agreement:.2%} is demanded (--min-agreement)"
+            f"{min_agreement:.2%} is demanded (--min-agreement){hint}"
         )
 
 
@@ -163,7 +166,7 @@ def truth_of(images: LabeledImages, contract: ModelContract) -> npt.NDArray[np.i
 
 
 def _right(
-    probabilities: FloatArray, images: LabeledImages, contract: ModelContract
+    probabilities: npt.NDArray[np.float32], images: LabeledImages, contract: ModelContract
 ) -> npt.NDArray[np.bool_]:
     """Whether each picture of a class that the model knows is named rightly."""
     truth = truth_of(images, contract)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_runtime.backends import Backend, load_backend
 from edge_runtime.contract import UNCERTAIN, ModelContract
 from edge_runtime.errors import ContractError, UsageError
-from edge_runtime.modelfile import ModelFile, read_tflite
+from edge_runtime.modelfile import ModelFile, read_model
 from edge_runtime.preprocess import UInt8Array, to_tensor
 from edge_runtime.selftest import check_vectors
 
@@ -64,7 +64,7 @@ class Classifier:
             BackendError: no interpreter, or it refuses the model.
             UsageError: unknown model or backend.
         """
-        file = read_tflite(resolve_model(model))
+        file = read_model(resolve_model(model))
         if file.contract.task == "detect":
             raise ContractError(f"{file.path}: a detection model; a classifier is needed here")
         return cls(file, load_backend(file.data, backend, threads))

@@ -2,7 +2,8 @@
 
 A TensorFlow Lite file is a flatbuffer; the TFLite Metadata convention appends a zip archive with the
 associated files (`labels.txt`) to it. edge-fer appends `edge-fer.json` by the same convention. A Keras
-`.keras` file is a zip archive already and takes `edge-fer.json` as one more member.
+`.keras` file is a zip archive already and takes `edge-fer.json` as one more member. An ONNX file holds
+both as `metadata_props`; `edge_runtime.onnxfile` finds them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from pathlib import Path
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ContractError
+from edge_runtime.onnxfile import CONTRACT_NAME, LABELS_NAME, append_properties, split_onnx
 
-CONTRACT_NAME = "edge-fer.json"
-LABELS_NAME = "labels.txt"
 TFLITE_IDENTIFIER = b"TFL3"
 MAX_MEMBER_BYTES = 8 << 20
 
@@ -39,6 +39,22 @@ _ZIP_ERRORS = (
     OverflowError,
     ValueError,
 )
+
+__all__ = [
+    "CONTRACT_NAME",
+    "LABELS_NAME",
+    "ModelFile",
+    "append_members",
+    "embed_keras",
+    "embed_onnx",
+    "embed_tflite",
+    "read_keras_contract",
+    "read_model",
+    "read_onnx",
+    "read_tflite",
+    "split_onnx",
+    "split_tflite",
+]
 
 ATTACH_HINT = "add a contract with: python -m convert attach-contract"
 
@@ -63,7 +79,30 @@ def read_tflite(path: str | os.PathLike[str]) -> ModelFile:
     """
     path = Path(path)
     data = _read_bytes(path)
-    graph, members = split_tflite(data, path)
+    return _checked(path, data, *split_tflite(data, path))
+
+
+def read_onnx(path: str | os.PathLike[str]) -> ModelFile:
+    """Read an `.onnx` file and check its contract, its labels and the digest of its graph.
+
+    Raises:
+        ContractError: missing, truncated, damaged or bare file; the message says which.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    return _checked(path, data, *split_onnx(data, path))
+
+
+def read_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Read an `.onnx` file, or a `.tflite` file of any name.
+
+    Raises:
+        ContractError: as `read_tflite` and `read_onnx`.
+    """
+    return read_onnx(path) if Path(path).suffix == ".onnx" else read_tflite(path)
+
+
+def _checked(path: Path, data: bytes, graph: bytes, members: Mapping[str, bytes]) -> ModelFile:
     if CONTRACT_NAME not in members:
         raise ContractError(
             f"{path}: model has no {CONTRACT_NAME}: a truncated copy, or made elsewhere. Fetch it again, "
@@ -130,10 +169,21 @@ def embed_tflite(graph: bytes, contract: ModelContract) -> bytes:
 
     `graph` must be without appended files; its digest goes into the contract.
     """
+    return append_members(graph, _sealed_members(graph, contract))
+
+
+def _sealed_members(graph: bytes, contract: ModelContract) -> dict[str, bytes]:
     sealed = contract.with_graph(hashlib.sha256(graph).hexdigest(), contract.self_test)
     labels = "".join(f"{label}\n" for label in sealed.labels)
-    members = {LABELS_NAME: labels.encode(), CONTRACT_NAME: sealed.to_json().encode()}
-    return append_members(graph, members)
+    return {LABELS_NAME: labels.encode(), CONTRACT_NAME: sealed.to_json().encode()}
+
+
+def embed_onnx(graph: bytes, contract: ModelContract) -> bytes:
+    """Bytes of an `.onnx` file that carries the contract and the labels in its `metadata_props`.
+
+    `graph` must be without a contract; its digest goes into the contract.
+    """
+    return append_properties(graph, _sealed_members(graph, contract))
 
 
 def embed_keras(path: str | os.PathLike[str], contract: ModelContract) -> None:

@@ -30,17 +30,20 @@ class TfliteBackend:
         try:
             self._interpreter = interpreter_class(model_content=data, num_threads=threads)
             self._interpreter.allocate_tensors()
-            xnnpack = any(op["op_name"] == "DELEGATE" for op in self._interpreter._get_ops_details())
+            operators = tuple(op["op_name"] for op in self._interpreter._get_ops_details())
         except (ValueError, RuntimeError, SystemError, TypeError) as error:
             raise BackendError(f"{package} refuses the model: {_one_line(error)}") from None
+        xnnpack = "DELEGATE" in operators
         self.name = name
+        self.operators = operators
+        """Operators as the interpreter lists them; each `DELEGATE` is a partition that a delegate took."""
         delegate = " xnnpack" if xnnpack else ""
         self.description = f"{package}{delegate} threads={threads}"
         self.tolerance_key = f"{name}-xnnpack" if xnnpack else name
         (input_details,) = self._interpreter.get_input_details()
         output_details = self._interpreter.get_output_details()
-        self.input = _info(input_details)
-        self.outputs = tuple(map(_info, output_details))
+        self.input = tensor_info(input_details)
+        self.outputs = tuple(map(tensor_info, output_details))
         self._input_index = input_details["index"]
         self._output_indices = [details["index"] for details in output_details]
 
@@ -52,11 +55,16 @@ class TfliteBackend:
             raise BackendError(f"{self.description}: {_one_line(error)}") from None
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
+    def rerun(self) -> None:
+        """Run the graph on the tensor that was set last, outputs left where they are: the bare call."""
+        self._interpreter.invoke()
+
     def close(self) -> None:
         del self._interpreter
 
 
-def _info(details: dict[str, Any]) -> TensorInfo:
+def tensor_info(details: dict[str, Any]) -> TensorInfo:
+    """Description of a tensor from an interpreter's details."""
     scale, zero_point = details["quantization"]
     return TensorInfo(
         name=details["name"],

@@ -66,3 +66,10 @@ def data_file(pictures: LabeledImages, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.mktemp("data") / "pictures.npz"
     np.savez(path, pixels=pictures.images, emotion=pictures.labels, usage=pictures.splits)
     return path
+
+
+@pytest.fixture(scope="session")
+def source(keras_file: Path) -> Any:
+    from convert.source import load_source
+
+    return load_source(keras_file)

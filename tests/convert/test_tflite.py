@@ -13,13 +13,18 @@ import pytest
 
 from convert.__main__ import main
 from convert.calibration import CalibrationSet, draw
-from convert.source import load_source
-from convert.tflite import check_exact_input, convert_int8
+from convert.delegation import delegation_of
+from convert.exactness import with_exact_rescaling
+from convert.source import SourceModel, load_source
+from convert.tflite import Recipe, convert_tflite
+from convert.write import Exam, reference_answers, write_tflite
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.datasets import LabeledImages
-from edge_runtime.errors import ContractError
+from edge_runtime.errors import ContractError, UsageError
 from edge_runtime.modelfile import read_tflite, split_tflite
 from edge_runtime.preprocess import to_tensor
+from tests.convert.conftest import smooth_pictures
+from tests.data.make_tiny_model import tiny_contract
 
 pytestmark = pytest.mark.host
 
@@ -98,27 +103,75 @@ def test_json_result_lists_one_object(
     assert result["sha256"] == read_tflite(out).sha256
 
 
-def test_pixels_of_another_range_are_refused(keras_file: Path, pictures: LabeledImages) -> None:
-    source = load_source(keras_file)
-    calibration = draw(pictures, source.contract.input, 40, seed=1)
-    shrunk = CalibrationSet(calibration.pixels // 255, calibration.record)
-    with pytest.raises(ContractError, match="does not map pixels"):
-        convert_int8(source, shrunk)
-
-
-def test_a_uint8_input_is_not_taken_for_int8() -> None:
-    graph = split_tflite(Path("tests/data/tiny.tflite").read_bytes())[0]
-    check_exact_input(graph)
-
-
-def test_below_the_threshold_nothing_is_written(
-    tensorflow: Any, keras_file: Path, data_file: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+@pytest.mark.parametrize(
+    ("scheme", "io", "agreement"),
+    [
+        ("float32", "float32", 1.0),
+        ("float16", "float32", 0.98),
+        ("dynamic", "float32", 0.9),
+        ("int8", "uint8", 0.9),
+        ("int8", "float32", 0.9),
+        ("int16x8", "float32", 0.97),
+    ],
+)
+def test_every_scheme_passes_the_gate(
+    source: SourceModel, pictures: LabeledImages, tmp_path: Path, scheme: str, io: str, agreement: float
 ) -> None:
-    monkeypatch.setattr("convert.tflite.gate", lambda *_: (_ for _ in ()).throw(ContractError("no")))
-    arguments = ["tflite", str(keras_file), "--data", str(data_file), "--out", str(tmp_path / "a.tflite")]
-    assert main([*arguments, "--calibration-images", "40"]) == 1
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr().err.strip().endswith("error: no")
+    recipe = Recipe(scheme, io)
+    calibration = draw(pictures, source.contract.input, 40, seed=1)
+    graph = convert_tflite(source, recipe, calibration)
+    images = pictures.split("PublicTest")
+    exam = Exam("PublicTest", images, reference_answers(source, images), agreement)
+    contract = replace(source.contract, quantization=recipe.record(calibration))
+    done = write_tflite(source, graph, recipe, contract, exam, tmp_path / "a.tflite")
+    assert done.parity.argmax_agreement >= agreement
+    classifier = Classifier.load(done.out)
+    assert classifier.backend.input.dtype == np.dtype(io)
+    assert ("calibration" in classifier.contract.quantization) == (scheme in ("int8", "int16x8"))
+    assert done.delegation is not None
+    assert done.delegation.partitions == (0 if scheme == "int16x8" else 1)
+
+
+def test_an_impossible_recipe_is_a_usage_error(source: SourceModel) -> None:
+    with pytest.raises(UsageError, match="no int8 input"):
+        Recipe("float16", "int8")
+    with pytest.raises(UsageError, match="unknown scheme"):
+        Recipe("int4")
+    with pytest.raises(UsageError, match="needs calibration images"):
+        convert_tflite(source, Recipe("int8", "int8"), None)
+
+
+def test_a_shifting_rescaling_keeps_all_pixel_values(tensorflow: Any) -> None:
+    import keras
+
+    image = keras.Input((48, 48, 1))
+    inner = keras.Sequential([keras.layers.Rescaling(1 / 127.5, offset=-1), keras.layers.Flatten()])
+    model = keras.Model(image, keras.layers.Dense(7)(inner(image)))
+    exact = with_exact_rescaling(model)
+    pixels = smooth_pictures(4, seed=2)[..., None].astype(np.float32)
+    assert np.allclose(np.asarray(model(pixels)), np.asarray(exact(pixels)), atol=1e-4)
+    kinds = {type(layer).__name__ for layer in exact._flatten_layers()}
+    assert "DepthwiseConv2D" in kinds
+    assert "Rescaling" not in kinds
+
+
+def test_operations_outside_of_xnnpack_are_named(tensorflow: Any) -> None:
+    import keras
+
+    image = keras.Input((48, 48, 1))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    for _ in range(2):
+        x = keras.layers.Conv2D(4, 3, strides=2)(x)
+        x = keras.layers.PReLU(shared_axes=[1, 2])(x)
+    model = keras.Model(image, keras.layers.Dense(7)(keras.layers.Flatten()(x)))
+    split = SourceModel(Path("m.keras"), model, tiny_contract())
+    pixels = smooth_pictures(8, seed=1)[..., None]
+    pixels[0], pixels[1] = 0, 255
+    delegation = delegation_of(convert_tflite(split, Recipe("int8", "int8"), CalibrationSet(pixels, {})))
+    assert delegation.partitions > 1
+    assert delegation.outside == ("PRELU x2",)
+    assert delegation.warning is not None
+    assert "pieces" in delegation.warning
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""The verbs of `python -m convert`: arguments in, results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from convert.calibration import CalibrationSet, draw, from_list
+from convert.inspection import Inspection
+from convert.output import check_out
+from convert.source import SourceModel, load_source
+from convert.statement import Statement
+from convert.tflite import CALIBRATED, Recipe, convert_tflite
+from convert.verify import report_split
+from convert.write import Exam, reference_answers, write_tflite
+from edge_runtime.contract import CropSpec, InputSpec
+from edge_runtime.datasets import LabeledImages, load_dataset
+from edge_runtime.errors import ContractError, UsageError
+from edge_runtime.modelfile import read_keras_contract
+
+
+def run_tflite(arguments: Namespace) -> int:
+    check_out(arguments.out, ".tflite")
+    io = arguments.io or ("int8" if arguments.quantize == "int8" else "float32")
+    recipe = Recipe(arguments.quantize, io)
+    if is_detector(arguments.model):
+        return _run_detector(arguments)
+    data = load_dataset(arguments.data)
+    split, images = report_split(data, arguments.split)
+    source = load(arguments)
+    calibration = calibrate(arguments, data, source.contract.input) if recipe.scheme in CALIBRATED else None
+    progress("converting …")
+    graph = convert_tflite(source, recipe, calibration)
+    contract = replace(source.contract, quantization=recipe.record(calibration))
+    progress(f"verifying on {len(images)} images …")
+    exam = Exam(split, images, reference_answers(source, images), arguments.min_agreement)
+    done = write_tflite(source, graph, recipe, contract, exam, arguments.out)
+    if done.delegation and done.delegation.warning:
+        progress(f"warning: {done.delegation.warning}")
+    show(arguments.format, [done.to_json()], [done.to_text()])
+    return 0
+
+
+def _run_detector(arguments: Namespace) -> int:
+    from convert.detector import convert_detector
+
+    if arguments.quantize != "int8" or arguments.io not in (None, "int8"):
+        raise UsageError("a detector is converted with --quantize int8 alone")
+    done = convert_detector(
+        load(arguments),
+        arguments.data,
+        arguments.out,
+        calibration_images=arguments.calibration_images,
+        seed=arguments.seed,
+        split=arguments.split,
+    )
+    show(arguments.format, [done.to_json()], [done.to_text()])
+    return 0
+
+
+def run_verify(arguments: Namespace) -> int:
+    data = load_dataset(arguments.data)
+    split, images = report_split(data, arguments.split)
+    inspection = Inspection(
+        arguments.model,
+        split,
+        images,
+        min_agreement=arguments.min_agreement,
+        worst=arguments.layers,
+        statement=statement_of(arguments),
+        tflite_runtime_python=arguments.tflite_runtime_python,
+    )
+    documents, texts, failed = [], [], []
+    for candidate in arguments.candidates:
+        for result in inspection.of(candidate):
+            documents.append(result.to_json())
+            texts.append(result.to_text())
+            if not result.passed:
+                failed.append(f"{candidate} on {result.parity.backend}")
+    show(arguments.format, documents, texts)
+    for note in inspection.notes:
+        progress(note)
+    if failed:
+        raise ContractError(
+            f"argmax agreement below {arguments.min_agreement:.2%}: {'; '.join(failed)}; "
+            "look at the layers named above, or convert again"
+        )
+    return 0
+
+
+def statement_of(arguments: Namespace) -> Statement:
+    """What the command line says of a model without a contract."""
+    return Statement(
+        labels=arguments.labels or (),
+        input_range=arguments.input_range,
+        weights=arguments.weights,
+        input_hw=arguments.input_size,
+        activation=arguments.activation,
+        crop=CropSpec(arguments.crop_margin, arguments.crop_offset_y),
+    )
+
+
+def load(arguments: Namespace) -> SourceModel:
+    """The Keras model that the arguments name."""
+    return load_source(arguments.model, arguments.name, statement_of(arguments))
+
+
+def calibrate(arguments: Namespace, data: LabeledImages, spec: InputSpec) -> CalibrationSet:
+    """Calibration pictures: drawn from Training, or those given by hand."""
+    if arguments.calibration_data is None:
+        return draw(data, spec, arguments.calibration_images, arguments.seed)
+    return from_list(load_dataset(arguments.calibration_data), data, spec)
+
+
+def progress(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def show(form: str, documents: list[dict[str, Any]], texts: list[str]) -> None:
+    print(json.dumps(documents, indent=1) if form == "json" else "\n\n".join(texts))
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a `.keras` file says in its contract that it is a detector."""
+    contract = read_keras_contract(path) if path.suffix == ".keras" else None
+    return contract is not None and contract.task == "detect"

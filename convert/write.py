@@ -1,0 +1,155 @@
+"""From a converted graph to a file: contract in, reload, compare, and only then the final name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convert.delegation import Delegation, delegation_of
+from convert.layers import tflite_layer_errors, worst_layers
+from convert.metadata import attach_metadata
+from convert.output import candidate_file
+from convert.quiet import captured_stderr
+from convert.runtimes import Answers, answers_here
+from convert.selftest import make_self_test
+from convert.source import SourceModel
+from convert.tflite import Recipe, convert_tflite, own_version, producer_versions
+from convert.verify import Parity, compare, gate
+from edge_runtime.classifier import Classifier, self_test
+from edge_runtime.contract import ModelContract
+from edge_runtime.datasets import LabeledImages, fit_pictures
+from edge_runtime.errors import EdgeFerError
+from edge_runtime.modelfile import embed_tflite
+
+LAYER_IMAGES = 32
+"""Pictures that the per-layer ratio is averaged over."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a candidate is held against."""
+
+    split: str
+    images: LabeledImages
+    reference: Answers
+    min_agreement: float
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A file that passed the gate and was written."""
+
+    out: Path
+    recipe: str
+    size_bytes: int
+    sha256: str
+    parity: Parity
+    delegation: Delegation | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": str(self.out),
+            "quantization": self.recipe,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "xnnpack": asdict(self.delegation) if self.delegation else None,
+            **self.parity.to_json(),
+        }
+
+    def to_text(self) -> str:
+        lines = [f"{self.out}: {self.recipe}, {self.size_bytes:,} bytes, sha256 {self.sha256[:12]}"]
+        if self.delegation:
+            count = self.delegation.partitions
+            lines.append(f"XNNPACK: {count} partition{'s' if count != 1 else ''}")
+        return "\n".join([*lines, self.parity.to_text()])
+
+
+def reference_answers(source: SourceModel, images: LabeledImages) -> Answers:
+    """Answers of the Keras model itself."""
+    return Answers(source.contract.labels, source.predict_images(images.images), "Keras")
+
+
+def write_tflite(
+    source: SourceModel,
+    graph: bytes,
+    recipe: Recipe,
+    contract: ModelContract,
+    exam: Exam,
+    out: Path,
+) -> Conversion:
+    """Embed the contract, reload the file through the device's classifier, compare, then rename.
+
+    Args:
+        graph: bytes of the `.tflite` graph without metadata.
+        contract: with `quantization` filled in.
+
+    Raises:
+        ContractError: the file does not compute what the reference computes; nothing is written.
+    """
+    sealed = attach_metadata(graph, contract, own_version())
+    contract = replace(
+        contract,
+        producer={**contract.producer, **producer_versions()},
+        self_test=make_self_test(sealed, contract.input),
+    )
+
+    def hint() -> str:
+        return _layer_hint(source, graph, exam.images)
+
+    final, parity = write_verified(
+        lambda current: embed_tflite(sealed, current), contract, exam, out, "litert", hint
+    )
+    return Conversion(
+        out, recipe.name, len(final), hashlib.sha256(final).hexdigest(), parity, delegation_of(sealed)
+    )
+
+
+def write_verified(
+    embed: Callable[[ModelContract], bytes],
+    contract: ModelContract,
+    exam: Exam,
+    out: Path,
+    backend: str,
+    hint: Callable[[], str] = str,
+) -> tuple[bytes, Parity]:
+    """Write a candidate under a temporary name, put it to the exam, and rename it if it passes.
+
+    Args:
+        embed: makes the file's bytes from a contract.
+        hint: says what to look at when the gate closes.
+
+    Raises:
+        ContractError: the file does not compute what the reference computes; nothing is written.
+    """
+    with candidate_file(out) as temporary:
+        temporary.write_bytes(embed(contract))
+        answers = answers_here(temporary, exam.images.images, backend)
+        parity = compare(out.name, answers, exam.reference, contract, exam.images, exam.split)
+        if not parity.argmax_agreement >= exam.min_agreement:
+            gate(out, parity, exam.min_agreement, hint())
+        figures = {key: value for key, value in parity.to_json().items() if key != "model"}
+        data = embed(replace(contract, validation={**contract.validation, "conversion": figures}))
+        temporary.write_bytes(data)
+        # The figures were added after the comparison: read the final bytes once more.
+        with captured_stderr():
+            final = Classifier.load(temporary, backend=backend)
+        self_test(final)
+        final.close()
+    return data, parity
+
+
+def _layer_hint(source: SourceModel, graph: bytes, images: LabeledImages) -> str:
+    """Name the layer that loses most, for the message of a closed gate."""
+    try:
+        exact = convert_tflite(source, Recipe("float32"), None)
+        pixels = fit_pictures(images.images[:LAYER_IMAGES], source.contract.input)
+        errors = tflite_layer_errors(exact, graph, pixels)
+    except EdgeFerError:
+        return ""
+    worst = worst_layers(errors, 1)
+    if not worst:
+        return ""
+    return f"; look at layer {worst[0].name} ({worst[0].op}, {worst[0].sqnr_db:.1f} dB)"
