@@ -16,6 +16,17 @@ EXIT_INTERRUPTED = 130
 
 VERBS = {
     "accuracy": ("benchmarks.accuracy", "accuracy of model files on labelled pictures"),
+    "detection": ("benchmarks.detection", "faces found, false alarms and CPU time of face detectors"),
+    "framing": ("benchmarks.framing", "how a detector frames faces, against pictures that are crops"),
+    "latency": ("benchmarks.latency", "time, memory and power of one inference"),
+    "pipeline": ("benchmarks.pipeline", "time, age and memory of whole frames"),
+    "matrix": ("benchmarks.matrix", "models x backends x threads in one resumable run"),
+    "peers": ("benchmarks.peers", "other programs on the same pictures"),
+    "compare": ("benchmarks.compare", "say which differences between two record files are real"),
+    "merge": ("benchmarks.merge", "join record files, export CSV"),
+    "report": ("benchmarks.report", "one HTML page with pictures from record files"),
+    "tables": ("benchmarks.tables", "write or check the generated tables of a document"),
+    "bundle": ("benchmarks.bundle", "pack these benchmarks into one bench.pyz"),
 }
 
 
@@ -57,5 +68,10 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-if __name__ == "__main__":
+def exit_with_main() -> None:
+    """Entry point of a bundle, which ignores return values."""
     raise SystemExit(main())
+
+
+if __name__ == "__main__":
+    exit_with_main()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.record import LatencyRecord
+from benchmarks.summary import LatencyRow, ParetoPoint
+
 DPI = 120
+COLORS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49", "#6f4e9c", "#5c6b73", "#c06014", "#2f9c95")
 
 
 def to_png(figure: Figure) -> bytes:
@@ -47,3 +53,106 @@ def confusion_png(result: dict[str, Any]) -> bytes:
         fontsize=10,
     )
     return to_png(figure)
+
+
+def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
+    """Accuracy with its 95 % interval against the p50 of one call, a colour per host and runtime."""
+    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
+    axes = figure.subplots()
+    groups = list(dict.fromkeys(_series(point.row) for point in points))
+    for point in points:
+        row, accuracy = point.row, point.accuracy
+        low, high = accuracy.top1_interval
+        axes.errorbar(
+            row.p50_ms,
+            100 * accuracy.top1,
+            yerr=[[100 * (accuracy.top1 - low)], [100 * (high - accuracy.top1)]],
+            fmt="o" if point.on_front else "s",
+            color=COLORS[groups.index(_series(row)) % len(COLORS)],
+            markerfacecolor=None if point.on_front else "white",
+            capsize=3,
+        )
+        axes.annotate(
+            row.model,
+            (row.p50_ms, 100 * accuracy.top1),
+            xytext=(6, 5),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    for index, group in enumerate(groups):
+        axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=group)
+    splits = sorted({point.accuracy.data.split for point in points})
+    axes.set_xscale("log")
+    _plain_log_ticks(axes)
+    axes.set_xlabel("p50 of one call, ms (logarithmic)")
+    axes.set_ylabel(f"top-1 on {', '.join(splits)}, % (95 % interval)")
+    axes.set_title("Accuracy against latency; filled circles are on the front", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return to_png(figure)
+
+
+def distributions_png(records: Sequence[LatencyRecord]) -> bytes:
+    """Share of calls that took at most a given time, a line per process."""
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    names = list(dict.fromkeys(_series_of(record) for record in records))
+    for record in records:
+        name = _series_of(record)
+        values = np.sort(np.asarray(record.stages["total"].values_ns)) / 1e6
+        shares = np.arange(1, len(values) + 1) / len(values)
+        first = not any(line.get_label() == name for line in axes.lines)
+        axes.step(
+            values,
+            100 * shares,
+            where="post",
+            linewidth=1.2,
+            color=COLORS[names.index(name) % len(COLORS)],
+            label=name if first else None,
+        )
+    axes.set_xscale("log")
+    _plain_log_ticks(axes)
+    axes.set_xlabel("time of one call, ms (logarithmic)")
+    axes.set_ylabel("calls that took at most this, %")
+    axes.set_title("Every timed call, a line per process", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="lower right")
+    return to_png(figure)
+
+
+def stages_png(rows: Sequence[LatencyRow]) -> bytes:
+    """p50 of the stages, a bar per combination."""
+    figure = Figure(figsize=(7.6, 1.3 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(rows))
+    left = np.zeros(len(rows))
+    for index, stage in enumerate(("preprocess", "infer")):
+        widths = np.array([row.stages_p50_ms[stage] for row in rows])
+        axes.barh(places, widths, left=left, color=COLORS[index], label=stage)
+        left += widths
+    for place, total in enumerate(left.tolist()):
+        axes.text(total, place, f" {total:.3f}", va="center", fontsize=8)
+    axes.set_yticks(places, [f"{row.model}\n{_series(row)}" for row in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(0, float(left.max()) * 1.15)
+    axes.set_xlabel("p50, ms")
+    axes.set_title("Stages of one call", fontsize=10)
+    axes.legend(fontsize=8)
+    return to_png(figure)
+
+
+def _series(row: LatencyRow) -> str:
+    return f"{row.backend} on {row.host.board or row.host.cpu or row.host.machine}"
+
+
+def _series_of(record: LatencyRecord) -> str:
+    return f"{record.model}, {record.backend}"
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Numbers instead of powers of ten: a range of milliseconds rarely spans a decade."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,292 @@
+"""Write the tables of a document from record files, or check that they match.
+
+A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. NAME is one of hosts, latency,
+cost, pipeline, accuracy, classes, pareto, peers, void. --check writes nothing and exits 1 when the
+document differs from the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.accuracy_record import AccuracyRecord, PeerRecord
+from benchmarks.files import write_text
+from benchmarks.record import LatencyRecord, PipelineRecord, Record, read_records
+from benchmarks.summary import latency_rows, pareto
+from benchmarks.text import mebibytes, milliseconds
+from edge_runtime.errors import EdgeFerError, UsageError
+
+_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("document", type=Path, metavar="FILE.md")
+    parser.add_argument(
+        "--records", type=Path, required=True, metavar="DIR", help="folder of record files (*.json)"
+    )
+    parser.add_argument("--check", action="store_true", help="only say whether the document matches")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        text = arguments.document.read_text()
+    except OSError as error:
+        raise UsageError(f"{arguments.document}: cannot be read ({error.strerror})") from None
+    fresh = fill(text, read_folder(arguments.records))
+    if fresh == text:
+        print(f"{arguments.document}: matches the records")
+        return 0
+    if arguments.check:
+        raise EdgeFerError(
+            f"{arguments.document}: does not match the records in {arguments.records}; write it again "
+            f"with: python -m benchmarks tables {arguments.document} --records {arguments.records}"
+        )
+    write_text(arguments.document, fresh)
+    print(f"{arguments.document}: written")
+    return 0
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """All records of a folder, files in the order of their names.
+
+    Raises:
+        RecordError: a file does not hold.
+        UsageError: there are no record files.
+    """
+    files = sorted(folder.rglob("*.json"))
+    if not files:
+        raise UsageError(f"{folder}: no record files (*.json) there")
+    return [record for file in files for record in read_records(file)]
+
+
+def fill(text: str, records: Sequence[Record]) -> str:
+    """The document with every generated block made anew.
+
+    Raises:
+        EdgeFerError: a block has an unknown name, or there is none.
+    """
+    if not _BLOCK.search(text):
+        raise EdgeFerError("the document has no block <!-- generated: NAME --> … <!-- end -->")
+
+    def replace(match: re.Match[str]) -> str:
+        if match[2] not in TABLES:
+            raise EdgeFerError(f"unknown table {match[2]!r}; choose one of {', '.join(TABLES)}")
+        return f"{match[1]}\n{TABLES[match[2]](records)}\n{match[3]}"
+
+    return _BLOCK.sub(replace, text)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; columns after the first are right-aligned. A word when it has no rows."""
+    if not rows:
+        return "No records.\n"
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
+
+
+def hosts_table(records: Sequence[Record]) -> str:
+    """The machines, one row each."""
+    hosts = {}
+    for record in records:
+        timed = isinstance(record, (LatencyRecord, PipelineRecord))
+        host = record.environment.host if timed else record.host  # type: ignore[union-attr]
+        hosts[host.fingerprint] = host
+    head = ["host", "board", "CPU", "CPUs", "memory GiB", "OS", "kernel", "Python", "virtual"]
+    rows = [
+        [
+            host.fingerprint[:8],
+            host.board or "not known",
+            host.cpu or host.machine,
+            str(host.cores),
+            "-" if host.memory_bytes is None else f"{host.memory_bytes / 2**30:.1f}",
+            host.os or "not known",
+            host.kernel,
+            host.python,
+            {True: "yes", False: "no", None: "not known"}[host.virtual],
+        ]
+        for host in hosts.values()
+    ]
+    return markdown(head, rows)
+
+
+def latency_table(records: Sequence[Record]) -> str:
+    """Times per call of every combination."""
+    head = ["model, runtime", "processes x calls", "p50 ms", "span of p50", "p90 ms", "p99 ms", "CPU ms"]
+    rows = [
+        [
+            f"{row.model}, {row.backend}",
+            f"{row.processes} x {row.calls // row.processes}",
+            milliseconds(row.p50_ms),
+            f"{milliseconds(row.p50_span_ms[0])} to {milliseconds(row.p50_span_ms[1])}",
+            milliseconds(row.p90_ms),
+            milliseconds(row.p99_ms),
+            milliseconds(row.cpu_ms),
+        ]
+        for row in latency_rows(records)
+    ]
+    return markdown(head, rows)
+
+
+def cost_table(records: Sequence[Record]) -> str:
+    """What else a combination costs: stages, load, memory, instructions, energy."""
+    head = ["model, runtime", "preprocess ms", "infer ms", "bare invoke ms", "LiteRT's tool ms", "load ms"]
+    head += ["first call ms", "steady MiB", "peak MiB", "partitions", "Minstr per call", "mJ per call"]
+    rows = [
+        [
+            f"{row.model}, {row.backend}",
+            milliseconds(row.stages_p50_ms["preprocess"]),
+            milliseconds(row.stages_p50_ms["infer"]),
+            milliseconds(row.bare_invoke_p50_ms),
+            "-" if row.litert_benchmark_ms is None else f"{row.litert_benchmark_ms:.2f}",
+            milliseconds(row.load_ms),
+            milliseconds(row.first_call_ms),
+            mebibytes(row.rss_steady_bytes),
+            mebibytes(row.rss_peak_bytes),
+            "-" if row.partitions is None else str(row.partitions),
+            "-" if row.instructions_per_call is None else f"{row.instructions_per_call / 1e6:.2f}",
+            "-" if row.millijoules_per_call is None else f"{row.millijoules_per_call:.2f}",
+        ]
+        for row in latency_rows(records)
+    ]
+    return markdown(head, rows)
+
+
+def pipeline_table(records: Sequence[Record]) -> str:
+    """Whole frames."""
+    head = ["source, detector, runtime", "frames", "frames/s", "dropped", "age p50 ms", "age p90 ms"]
+    head += ["detect p50 ms", "infer p50 ms", "total p50 ms", "total p90 ms", "CPU load", "peak MiB"]
+    rows = []
+    for record in records:
+        if not isinstance(record, PipelineRecord) or record.void:
+            continue
+        figures = record.derived(intervals=False)
+        stages = figures["summary"]
+        rows.append(
+            [
+                f"{record.source}{', real time' if record.realtime else ''}; {record.detector}; "
+                f"{record.model}, {record.backend}",
+                str(figures["frames"]),
+                f"{figures['frames_per_s']:.1f}",
+                str(record.dropped),
+                milliseconds(figures["age"]["p50_ms"]),
+                milliseconds(figures["age"]["p90_ms"]),
+                milliseconds(stages["detect"]["p50_ms"]),
+                milliseconds(stages["infer"]["p50_ms"]),
+                milliseconds(figures["p50_ms"]),
+                milliseconds(figures["p90_ms"]),
+                f"{figures['cpu_load']:.2f}",
+                mebibytes(record.rss_peak_bytes),
+            ]
+        )
+    return markdown(head, rows)
+
+
+def accuracy_table(records: Sequence[Record]) -> str:
+    """Accuracy of every model and split."""
+    head = ["model", "split", "n", "top-1 %", "95 % interval", "leak-free %", "FER+ majority %"]
+    head += ["balanced %", "macro F1 %", "ECE %", "bytes"]
+    rows = []
+    for record in records:
+        if not isinstance(record, AccuracyRecord):
+            continue
+        low, high = record.top1_interval
+        rows.append(
+            [
+                record.model,
+                record.data.split,
+                str(record.n),
+                f"{100 * record.top1:.2f}",
+                f"{100 * low:.2f} to {100 * high:.2f}",
+                *(
+                    "-" if subset is None else f"{100 * subset.top1:.2f}"
+                    for subset in (record.leak_free, record.ferplus)
+                ),
+                f"{100 * record.balanced_accuracy:.2f}",
+                f"{100 * record.macro_f1:.2f}",
+                f"{100 * record.ece:.2f}",
+                str(record.model_bytes),
+            ]
+        )
+    return markdown(head, rows)
+
+
+def classes_table(records: Sequence[Record]) -> str:
+    """Precision, recall and F1 per class."""
+    rows = [
+        [
+            f"{record.model} on {record.data.split}: {label}",
+            *(
+                "-" if share is None else f"{100 * share:.1f}"
+                for share in (figures.precision, figures.recall, figures.f1)
+            ),
+            str(figures.support),
+        ]
+        for record in records
+        if isinstance(record, AccuracyRecord)
+        for label, figures in record.classes.items()
+    ]
+    return markdown(["class", "precision %", "recall %", "F1 %", "images"], rows)
+
+
+def pareto_table(records: Sequence[Record]) -> str:
+    """Accuracy against time, one thread counted like any other."""
+    accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
+    points = sorted(pareto(latency_rows(records), accuracies), key=lambda point: point.row.p50_ms)
+    rows = [
+        [
+            f"{point.row.model}, {point.row.backend}",
+            milliseconds(point.row.p50_ms),
+            f"{100 * point.accuracy.top1:.2f}",
+            "yes" if point.on_front else "no",
+        ]
+        for point in points
+    ]
+    return markdown(["model, runtime", "p50 ms", "top-1 %", "on the front"], rows)
+
+
+def peers_table(records: Sequence[Record]) -> str:
+    """Other programs."""
+    head = ["program", "task", "images", "answered", "top-1 %", "95 % interval", "CPU ms per image"]
+    head += ["CPU s until ready", "peak MiB", "installed MB"]
+    rows = []
+    for record in records:
+        if not isinstance(record, PeerRecord):
+            continue
+        interval = record.top1_interval
+        rows.append(
+            [
+                record.peer,
+                record.task,
+                str(record.n),
+                str(record.answered),
+                "-" if record.top1 is None else f"{100 * record.top1:.2f}",
+                "-" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}",
+                milliseconds(record.cpu_ms_per_image),
+                f"{record.import_cpu_s:.2f}",
+                mebibytes(record.rss_peak_bytes),
+                "-" if record.installed_bytes is None else f"{record.installed_bytes / 1e6:.0f}",
+            ]
+        )
+    return markdown(head, rows)
+
+
+def void_table(records: Sequence[Record]) -> str:
+    """Runs that were measured and enter no table, with the reason."""
+    rows = [[" ".join(record.key), "; ".join(record.void)] for record in records if record.void]
+    return markdown(["run", "why it is void"], rows)
+
+
+TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
+    "hosts": hosts_table,
+    "latency": latency_table,
+    "cost": cost_table,
+    "pipeline": pipeline_table,
+    "accuracy": accuracy_table,
+    "classes": classes_table,
+    "pareto": pareto_table,
+    "peers": peers_table,
+    "void": void_table,
+}
