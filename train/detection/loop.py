@@ -101,9 +101,10 @@ def fit_detector(
     maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, model.input_shape[1:3])
     while epoch < recipe.train.epochs:
         row = _train_epoch(recipe, maker, model, epoch, steps, seed)
-        if prepared.validation is not None:
-            row["val_average_precision"] = _average_precision(model, prepared.validation, recipe)
         epoch += 1
+        due = epoch % recipe.train.validate_every == 0 or epoch == recipe.train.epochs
+        if prepared.validation is not None and due:
+            row["val_average_precision"] = _average_precision(model, prepared.validation, recipe)
         history.append(row)
         _save(model, out, epoch, identity, history)
         print("  ".join(f"{key} {value:g}" for key, value in row.items()), file=sys.stderr)

@@ -74,6 +74,8 @@ class DetectionScheduleSection:
     warmup_epochs: float = 1.0
     box_weight: float = 1.5
     """Weight of the boxes' loss beside that of the scores."""
+    validate_every: int = 1
+    """Epochs from one look at the validation pictures to the next; the last epoch has one."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def detection_recipe(document: Mapping[str, Any], source: str) -> DetectionRecip
     sizes = recipe.scenes.face_height
     if len(sizes) != 2 or not 0 < sizes[0] < sizes[1] <= 2:
         raise UsageError(f"{source}: [scenes] face_height must be [smallest, largest]. Received: {sizes!r}")
+    if recipe.train.validate_every < 1 or recipe.train.epochs < 1 or recipe.train.batch_size < 1:
+        raise UsageError(f"{source}: [train] epochs, batch_size and validate_every must be at least 1")
     box_maps(recipe.data, source)
     box_map(recipe.contract.box_map, source)
     return recipe

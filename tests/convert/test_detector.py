@@ -1,0 +1,167 @@
+"""Conversion of a small detector with random weights: order of outputs, contract, self-test and gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.host
+
+from convert.detector import (  # noqa: E402
+    LEAST_SCORE,
+    DetectionParity,
+    convert_detector,
+    draw_frames,
+    gate,
+    synthetic_frame,
+)
+from convert.source import load_source  # noqa: E402
+from edge_runtime.contract import InputSpec, ModelContract  # noqa: E402
+from edge_runtime.datasets.yolo import BoxedImages  # noqa: E402
+from edge_runtime.detectors.decoding import Decoding  # noqa: E402
+from edge_runtime.detectors.edge import EdgeDetector  # noqa: E402
+from edge_runtime.errors import ContractError, DataError  # noqa: E402
+from edge_runtime.modelfile import embed_keras  # noqa: E402
+
+HW = (24, 32)
+OUTPUTS = ("score_8", "box_8", "score_16", "box_16")
+
+
+def boxed(count: int = 16) -> BoxedImages:
+    """Pictures with one bright square each, the last quarter for validation."""
+    rng = np.random.default_rng(2)
+    images, boxes = [], []
+    for _ in range(count):
+        image = rng.integers(0, 100, (48, 64), dtype=np.uint8)
+        x, y = (int(value) for value in rng.integers(0, 28, 2))
+        image[y : y + 20, x : x + 20] = 240
+        images.append(image)
+        boxes.append(np.array([[x, y, 20, 20]], np.float32))
+    splits = np.array(["Training"] * (count * 3 // 4) + ["validation"] * (count // 4))
+    names = tuple(f"p{index:02d}" for index in range(count))
+    return BoxedImages(tuple(images), tuple(boxes), names, splits, "memory")
+
+
+@pytest.fixture(scope="module")
+def keras_file(tensorflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of the released architecture's form; its score follows brightness."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input((*HW, 1), name="pixels")
+    x = layers.Rescaling(1 / 255)(inputs)
+    results = []
+    for stride in (8, 16):
+        x = layers.AveragePooling2D(8 if stride == 8 else 2, padding="same")(x)
+        kernel = keras.initializers.Constant(12.0)
+        bias = keras.initializers.Constant(-6.0)
+        name = f"score_{stride}"
+        results.append(layers.Conv2D(1, 1, kernel_initializer=kernel, bias_initializer=bias, name=name)(x))
+        distances = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(1.2))(x)
+        results.append(layers.ReLU(name=f"box_{stride}")(distances))
+    path = tmp_path_factory.mktemp("detector") / "model.keras"
+    keras.Model(inputs, results).save(path)
+    decoding = Decoding(OUTPUTS, score_threshold=0.4).to_json()
+    embed_keras(path, ModelContract("tiny-face", "detect", ("face",), InputSpec(*HW), decoding=decoding))
+    return path
+
+
+@pytest.fixture(scope="module")
+def converted(keras_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "tiny-face.tflite"
+    convert_detector(
+        load_source(keras_file), write_set(out.parent), out, calibration_images=6, seed=1, max_loss=0.2
+    )
+    return out
+
+
+def write_set(root: Path) -> Path:
+    import cv2
+
+    data = boxed()
+    for image, boxes, name, split in zip(data.images, data.boxes, data.names, data.splits, strict=True):
+        for kind in ("images", "labels"):
+            (root / kind / str(split)).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "images" / str(split) / f"{name}.png"), image)
+        x, y, w, h = boxes[0] / (64, 48, 64, 48)
+        (root / "labels" / str(split) / f"{name}.txt").write_text(f"0 {x + w / 2} {y + h / 2} {w} {h}")
+    return root
+
+
+def test_the_file_names_its_outputs_in_the_graphs_order(converted: Path) -> None:
+    detector = EdgeDetector.load(converted, backend="litert")
+    assert sorted(detector.decoding.outputs) == sorted(OUTPUTS)
+    for name, tensor in zip(detector.decoding.outputs, detector.backend.outputs, strict=True):
+        assert tensor.shape[-1] == (1 if name.startswith("score") else 4)
+    assert detector.backend.input.dtype == np.int8
+    assert detector.self_test() == 0
+    detector.close()
+
+
+def test_int8_gives_the_boxes_of_the_keras_model(converted: Path, keras_file: Path) -> None:
+    from convert.detector import reference_detections
+
+    data = boxed()
+    reference = reference_detections(load_source(keras_file), data)
+    # Both merge the same answers only from the same score on.
+    detector = EdgeDetector.load(converted, backend="litert", score_threshold=LEAST_SCORE)
+    compared = 0
+    for image, (boxes, scores) in zip(data.images, reference, strict=True):
+        found, _ = detector.detect_boxes(image)
+        if len(boxes) and scores[0] > 0.7 and len(found):
+            np.testing.assert_allclose(found[0], boxes[0], atol=2)
+            compared += 1
+    assert compared > 3
+    detector.close()
+
+
+def test_the_contract_records_calibration_and_parity(converted: Path) -> None:
+    contract = EdgeDetector.load(converted, backend="litert").contract
+    assert contract.quantization["calibration"]["split"] == "Training"
+    assert contract.quantization["calibration"]["images"] == 6
+    assert contract.validation["conversion"]["images"] == 4
+    assert contract.self_test is not None
+    assert len(contract.self_test.inputs) == 1
+
+
+def test_the_command_line_converts_a_detector(
+    keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from convert.__main__ import main
+
+    data = write_set(tmp_path / "set")
+    out = tmp_path / "face.tflite"
+    arguments = ["tflite", str(keras_file), "--data", str(data), "--out", str(out)]
+    assert main([*arguments, "--calibration-images", "60"]) == 1
+    assert "12 Training pictures show faces, 60 were asked for" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_calibration_frames_never_come_from_validation() -> None:
+    data = boxed()
+    twin = replace(data, images=(*data.images[:-1], data.images[0]))
+    drawn = draw_frames(twin, InputSpec(*HW), Decoding(OUTPUTS), 11, seed=0)
+    assert drawn.pixels.shape == (13, *HW, 1)
+    assert (drawn.pixels[11] == 0).all()
+    assert (drawn.pixels[12] == 255).all()
+    with pytest.raises(DataError, match="11 Training pictures"):
+        draw_frames(twin, InputSpec(*HW), Decoding(OUTPUTS), 12, seed=0)
+
+
+def test_the_gate_closes_when_faces_are_lost() -> None:
+    parity = DetectionParity("m", "b", "validation", 10, "0", 0.90, 0.885, 0.95)
+    with pytest.raises(ContractError, match=r"fell by 1\.50%"):
+        gate(Path("m.tflite"), parity, 0.01)
+    gate(Path("m.tflite"), replace(parity, average_precision=0.91), 0.01)
+
+
+def test_the_synthetic_frame_has_the_inputs_size() -> None:
+    frame = synthetic_frame(InputSpec(119, 160))
+    assert frame.shape == (119, 160, 1)
+    assert frame.std() > 40
