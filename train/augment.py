@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from train.recipe import AugmentSection
+from train.sections import AugmentSection
 
 ERASED_AREA = (0.02, 0.2)
 """Smallest and largest part of the picture that erasing covers."""

@@ -29,3 +29,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 def write_json(path: Path, document: Any) -> None:
     text = json.dumps(document, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -7,86 +7,47 @@ the schedule. One loop (`train.fit`) runs them all.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_runtime.errors import UsageError
+from train.sections import (
+    AugmentSection,
+    ContractSection,
+    DataSection,
+    ModelSection,
+    PhaseSection,
+    ScheduleSection,
+)
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
+WEIGHT_SECTIONS = ("model", "data", "augment", "train", "phases")
+"""Sections that the weights depend on; a run is resumed only with the same ones."""
+
+_SECTIONS: dict[str, type] = {
+    "model": ModelSection,
+    "data": DataSection,
+    "augment": AugmentSection,
+    "train": ScheduleSection,
+    "contract": ContractSection,
+}
+_CHOICES: dict[tuple[type, str], tuple[str, ...]] = {
+    (ModelSection, "task"): ("softmax", "sigmoid"),
+    (DataSection, "color"): ("", "luma", "rgb"),
+    (DataSection, "balance"): ("", "upsample"),
+    (DataSection, "unreadable"): ("stop", "leave-out"),
+    (ScheduleSection, "optimizer"): ("sgd", "adam", "adamw"),
+    (ScheduleSection, "schedule"): ("cosine", "constant", "plateau"),
+    (ScheduleSection, "monitor"): ("val_loss", "val_accuracy", "loss", "accuracy"),
+    (PhaseSection, "schedule"): ("", "cosine", "constant", "plateau"),
+}
+
 Section = TypeVar("Section")
-
-
-@dataclass(frozen=True)
-class ModelSection:
-    architecture: str
-    """Name of a module in `train/models`."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of its `build`."""
-
-
-@dataclass(frozen=True)
-class DataSection:
-    split: str = "Training"
-    """Split that is trained on; '' takes everything."""
-    validation: float = 0.05
-    """Fraction held out per class, identical pictures kept together; 0 trains on everything."""
-    validation_split: str = ""
-    """Split of the data to validate on instead of holding a fraction out."""
-    drop_blank: bool = True
-    """Leave out pictures that have one value in every pixel."""
-    drop_conflicting: bool = True
-    """Leave out identical pictures whose labels differ."""
-
-
-@dataclass(frozen=True)
-class AugmentSection:
-    flip: bool = False
-    """Mirror half of the pictures."""
-    rotation_deg: float = 0.0
-    """Largest rotation to either side."""
-    shift: float = 0.0
-    """Largest move along each axis, fraction of the size."""
-    scale: float = 0.0
-    """Largest change of size to either side, fraction."""
-    brightness: float = 0.0
-    """Largest change of brightness to either side, fraction of 255."""
-    contrast: float = 0.0
-    """Largest change of contrast to either side, fraction."""
-    erase: float = 0.0
-    """Probability of covering a random rectangle (Zhong et al. 2017, arXiv 1708.04896)."""
-    mixup: float = 0.0
-    """Parameter alpha of mixup's beta distribution (Zhang et al. 2017, arXiv 1710.09412); 0 is off."""
-
-
-@dataclass(frozen=True)
-class ScheduleSection:
-    epochs: int
-    batch_size: int = 128
-    optimizer: str = "sgd"
-    """`sgd` (Nesterov momentum), `adam` or `adamw`."""
-    learning_rate: float = 0.1
-    """Peak learning rate."""
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    """Decoupled (Loshchilov & Hutter 2017, arXiv 1711.05101), on kernels alone."""
-    warmup_epochs: float = 0.0
-    schedule: str = "cosine"
-    """`cosine` (to zero, Loshchilov & Hutter 2016, arXiv 1608.03983) or `constant`."""
-    label_smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
-class ContractSection:
-    crop_margin: float = 0.0
-    """See `edge_runtime.contract.CropSpec`."""
-    crop_offset_y: float = 0.0
-    answered_accuracy: float = 0.75
-    """The threshold of `uncertain` is the lowest at which the answered validation pictures reach this
-    accuracy."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +56,41 @@ class Recipe:
     description: str
     model: ModelSection
     train: ScheduleSection
+    """The first phase, and what all phases share."""
     data: DataSection = field(default_factory=DataSection)
     augment: AugmentSection = field(default_factory=AugmentSection)
+    phases: tuple[PhaseSection, ...] = ()
+    """Further phases, in order."""
     contract: ContractSection = field(default_factory=ContractSection)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """What the weights depend on, as JSON knows it."""
+        chosen = {key: value for key, value in self.to_dict().items() if key in WEIGHT_SECTIONS}
+        document: dict[str, Any] = json.loads(json.dumps(chosen))
+        return document
+
+    def schedules(self) -> tuple[ScheduleSection, ...]:
+        """All phases, each with every setting."""
+        later = (
+            replace(
+                self.train,
+                epochs=phase.epochs,
+                learning_rate=phase.learning_rate,
+                schedule=phase.schedule or self.train.schedule,
+                train_layers=phase.train_layers,
+                warmup_epochs=0.0,
+            )
+            for phase in self.phases
+        )
+        return (self.train, *later)
+
+    def with_parameters(self, **parameters: Any) -> Recipe:
+        """The recipe with other parameters of its architecture."""
+        merged = {**self.model.parameters, **parameters}
+        return replace(self, model=replace(self.model, parameters=merged))
 
 
 def recipe_names() -> list[str]:
@@ -114,51 +104,96 @@ def load_recipe(name_or_path: str) -> Recipe:
         UsageError: no such recipe, not TOML, an unknown or missing key or a wrong type; the message
             names the nearest known one.
     """
+    path, document = read_recipe(name_or_path)
+    if document.get("task") == "detect":
+        raise UsageError(f"{path}: a recipe of a detector; a classifier's is needed here")
+    return recipe_from_dict(document, str(path))
+
+
+def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Find and parse a recipe's file; its name is that of the file unless it says otherwise.
+
+    Raises:
+        UsageError: no such recipe, or not TOML.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = RECIPES_DIR / f"{name_or_path}.toml"
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        near = difflib.get_close_matches(name_or_path, recipe_names(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(
-            f"no recipe {name_or_path!r}; give a .toml file or one of {', '.join(recipe_names())}"
+            f"no recipe {name_or_path!r}; {hint}give a .toml file or one of {', '.join(recipe_names())}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not a readable TOML file ({error})") from None
-    return _parse(path, document)
+    return path, {"name": path.stem, **document}
 
 
-def _parse(path: Path, document: dict[str, Any]) -> Recipe:
-    sections: dict[str, type] = {
-        "model": ModelSection,
-        "data": DataSection,
-        "augment": AugmentSection,
-        "train": ScheduleSection,
-        "contract": ContractSection,
-    }
-    values: dict[str, Any] = {"name": path.stem, **document}
-    for key, section in sections.items():
+def recipe_from_dict(document: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from its plain form; absent keys take their defaults.
+
+    Raises:
+        UsageError: as `load_recipe`.
+    """
+    values = dict(document)
+    for key, section in _SECTIONS.items():
         if key in values:
-            values[key] = _build(path, f"[{key}] ", section, values[key])
-    return _build(path, "", Recipe, values)
+            values[key] = build_section(source, f"[{key}] ", section, values[key])
+    if "phases" in values:
+        if not isinstance(values["phases"], list):
+            raise UsageError(f"{source}: phases must be tables: [[phases]]")
+        values["phases"] = tuple(
+            build_section(source, "[[phases]] ", PhaseSection, phase) for phase in values["phases"]
+        )
+    recipe = build_section(source, "", Recipe, values)
+    if recipe.model.task == "sigmoid" and len(recipe.data.classes) != 2:
+        raise UsageError(f"{source}: task 'sigmoid' needs two [data] classes")
+    return recipe
 
 
-def _build(path: Path, where: str, section: type[Section], values: Any) -> Section:
+def build_section(source: str, where: str, section: type[Section], values: Any) -> Section:
+    """One table of a recipe as its dataclass.
+
+    Args:
+        source: path of the recipe, for messages.
+        where: `[name] `, for messages.
+
+    Raises:
+        UsageError: an unknown or missing key or a wrong type.
+    """
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: {where.strip()} must be a table")
+        raise UsageError(f"{source}: {where.strip()} must be a table")
     known = [item.name for item in fields(section)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise UsageError(f"{path}: {where}unknown key {key!r}; {hint}")
+            raise UsageError(f"{source}: {where}unknown key {key!r}; {hint}")
+    checked = dict(values)
     for item in fields(section):  # type: ignore[arg-type]
-        value = values.get(item.name)
-        expected: Any = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(str(item.type))
-        wrong_bool = isinstance(value, bool) and item.type != "bool"
-        if value is not None and expected and (wrong_bool or not isinstance(value, expected)):
-            raise UsageError(f"{path}: {where}{item.name} must be {item.type}. Received: {value!r}")
+        if item.name in values:
+            name = f"{source}: {where}{item.name}"
+            checked[item.name] = _checked(name, str(item.type), values[item.name])
+            choices = _CHOICES.get((section, item.name))
+            if choices and checked[item.name] not in choices:
+                offered = ", ".join(choice or "''" for choice in choices)
+                raise UsageError(f"{name} must be one of {offered}. Received: {values[item.name]!r}")
     try:
-        return section(**values)
+        return section(**checked)
     except TypeError as error:
-        raise UsageError(f"{path}: {where}{str(error).partition(') ')[2] or error}") from None
+        raise UsageError(f"{source}: {where}{str(error).partition(') ')[2] or error}") from None
+
+
+def _checked(name: str, kind: str, value: Any) -> Any:
+    if kind == "tuple[str, ...]":
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageError(f"{name} must be a list of strings. Received: {value!r}")
+        return tuple(value)
+    expected: Any = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(kind)
+    wrong_bool = isinstance(value, bool) and kind != "bool"
+    if expected and (wrong_bool or not isinstance(value, expected)):
+        raise UsageError(f"{name} must be {kind}. Received: {value!r}")
+    return value

@@ -7,11 +7,14 @@ and channel counts in multiples of 32 fill its tiles. Residual blocks as in He e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 from keras import layers
+
+from train.models._branches import convolve_branches
 
 
 def build(
@@ -22,6 +25,7 @@ def build(
     widths: Sequence[int] = (32, 64, 160),
     blocks: Sequence[int] = (1, 1, 1),
     dropout: float = 0.0,
+    branches: bool = False,
 ) -> keras.Model:
     """Build the network.
 
@@ -32,21 +36,29 @@ def build(
         widths: channels per stage; each stage halves the resolution.
         blocks: residual blocks per stage, after the convolution that halves it.
         dropout: rate before the last layer.
+        branches: train a 1x1 convolution and the identity beside every 3x3 convolution; they are
+            merged when the model is handed over.
     """
+    convolve = partial(_convolve, branches=branches)
     inputs = keras.Input(input_shape, name="pixels")
     x = layers.Rescaling(1 / 255, name="rescale")(inputs)
-    x = _convolve(x, stem, "stem")
+    x = convolve(x, stem, "stem")
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
-        x = _convolve(x, width, f"stage{stage}_down", strides=2)
+        x = convolve(x, width, f"stage{stage}_down", strides=2)
         for block in range(1, count + 1):
-            x = _residual(x, width, f"stage{stage}_block{block}")
+            x = _residual(convolve, x, width, f"stage{stage}_block{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, layers.Dense(outputs, name="logits")(x), name="edge_resnet")
 
 
-def _convolve(x: Any, filters: int, name: str, strides: int = 1, activate: bool = True) -> Any:
+def _convolve(
+    x: Any, filters: int, name: str, strides: int = 1, activate: bool = True, branches: bool = False
+) -> Any:
+    if branches:
+        x = convolve_branches(x, filters, name, strides)
+        return layers.ReLU(name=f"{name}_relu")(x) if activate else x
     x = layers.Conv2D(
         filters,
         3,
@@ -60,7 +72,7 @@ def _convolve(x: Any, filters: int, name: str, strides: int = 1, activate: bool 
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
 
-def _residual(x: Any, filters: int, name: str) -> Any:
-    branch = _convolve(x, filters, f"{name}_1")
-    branch = _convolve(branch, filters, f"{name}_2", activate=False)
+def _residual(convolve: Callable[..., Any], x: Any, filters: int, name: str) -> Any:
+    branch = convolve(x, filters, f"{name}_1")
+    branch = convolve(branch, filters, f"{name}_2", activate=False)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, branch]))

@@ -1,0 +1,67 @@
+"""Distillation: its loss, its targets, and that teachers answer once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from tests.train.support import RECIPE, faces, write_npz, write_recipe
+from train import distill as module
+from train.__main__ import main
+from train.distill import DistillationLoss, accuracy
+from train.inference import load_trained
+
+pytestmark = pytest.mark.host
+
+
+def test_loss_is_the_weighted_sum_of_both_cross_entropies() -> None:
+    logits = np.array([[2.0, 0.0, -1.0]], np.float32)
+    labels, answers = np.array([[0.0, 1.0, 0.0]]), np.array([[0.2, 0.5, 0.3]])
+
+    def cross_entropy(target: np.ndarray, values: np.ndarray) -> float:
+        return float(-(target * (values - np.log(np.exp(values).sum()))).sum())
+
+    targets = np.concatenate([labels, answers], axis=1).astype(np.float32)
+    expected = 0.4 * cross_entropy(labels, logits) + 0.6 * 4 * cross_entropy(answers, logits / 2)
+    assert float(DistillationLoss(2.0, 0.6)(targets, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(accuracy(targets, logits)[0]) == 0
+    assert DistillationLoss.from_config(DistillationLoss(2.0, 0.6, 0.1).get_config()).label_smoothing == 0.1
+
+
+def test_interrupted_distillation_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, recipe = write_npz(tmp_path / "faces.npz", faces()), write_recipe(tmp_path / "tiny.toml", RECIPE)
+    base = ["--recipe", str(recipe), "--data", str(data), "--deterministic"]
+    teacher = tmp_path / "teacher"
+    assert main(["fit", *base, "--epochs", "1", "--out", str(teacher)]) == 0
+    verb = ["distill", *base, "--teacher", str(teacher), "--views", "2"]
+    assert main([*verb, "--out", str(tmp_path / "whole")]) == 0
+    calls = 0
+    original = module._DistillBatches.__getitem__
+
+    def interrupt(self, index):
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            raise KeyboardInterrupt
+        return original(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._DistillBatches, "__getitem__", interrupt)
+        assert main([*verb, "--out", str(tmp_path / "cut")]) != 0
+    with monkeypatch.context() as patch:
+        # The answers are in the run folder; nobody is asked again.
+        patch.setattr(module, "_soft", None)
+        assert main([*verb, "--out", str(tmp_path / "cut")]) == 0
+    images = faces().images
+    whole, cut = (load_trained(tmp_path / run).logits(images) for run in ("whole", "cut"))
+    assert np.array_equal(whole, cut)
+    capsys.readouterr()
+    assert main([*verb, "--out", str(tmp_path / "cut"), "--temperature", "2"]) == 1
+    assert "holds a run of another recipe" in capsys.readouterr().err
+    assert main([*verb, "--out", str(tmp_path / "cut"), "--share", "2"]) == 2

@@ -1,0 +1,186 @@
+"""The training loop on tiny data: what it writes, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from edge_runtime.modelfile import read_keras_contract
+from tests.train.support import CLASSES, RECIPE, faces, write_npz, write_recipe
+from train import loop
+from train.__main__ import main
+from train.inference import load_trained
+
+pytestmark = pytest.mark.host
+
+PHASED = """
+description = "every state that must survive"
+[model]
+architecture = "edge_resnet"
+parameters = { stem = 4, widths = [8], blocks = [1], dropout = 0.3, branches = true }
+[data]
+validation = 0.2
+[augment]
+flip = true
+[train]
+epochs = 3
+batch_size = 8
+optimizer = "adam"
+learning_rate = 0.01
+schedule = "plateau"
+plateau_patience = 1
+restore_best = true
+class_weights = true
+ema = 0.9
+[[phases]]
+epochs = 2
+learning_rate = 0.001
+train_layers = ["logits", "stage1_block1*"]
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_npz(tmp_path_factory.mktemp("data") / "faces.npz", faces())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, Path]:
+    """Uninterrupted runs by the text of their recipe."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = {RECIPE: folder / "plain", PHASED: folder / "phased"}
+    for text, out in runs.items():
+        assert fit(write_recipe(folder / "tiny.toml", text), data, out, "--tensorboard") == 0
+    return runs
+
+
+def fit(recipe: Path, data: Path, out: Path, *more: str) -> int:
+    return main(
+        ["fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out), "--deterministic", *more]
+    )
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return load_trained(run).model.get_weights()
+
+
+def test_fit_writes_model_contract_and_history(whole: dict[str, Path]) -> None:
+    out = whole[RECIPE]
+    contract = read_keras_contract(out / "model.keras")
+    assert contract is not None
+    assert contract.labels == CLASSES
+    assert contract.input.shape == (1, 16, 16, 1)
+    assert contract.validation["n"] == 9
+    assert contract.producer["recipe"] == "tiny"
+    history = json.loads((out / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= set(history[0])
+    assert (out / "history.csv").read_text().count("\n") == 3
+    assert list((out / "tensorboard").iterdir())
+    assert len(list(out.glob("checkpoint-*"))) == 1
+    assert load_trained(out).logits(faces().images[:3]).shape == (3, 3)
+
+
+def test_branches_are_merged_and_every_layer_is_stock(whole: dict[str, Path]) -> None:
+    model = load_trained(whole[PHASED]).model
+    assert not any("point" in layer.name or "identity" in layer.name for layer in model.layers)
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    assert all(layer.trainable for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    ("text", "interruptions"),
+    [
+        (RECIPE, [("on_train_batch_end", 7, "before")]),
+        # In the third epoch, which ends the first phase; then just after the fourth was saved.
+        (PHASED, [("on_train_batch_end", 12, "before"), ("on_epoch_end", 2, "after")]),
+    ],
+    ids=["cosine", "phases"],
+)
+def test_interrupted_equals_uninterrupted(
+    tmp_path: Path,
+    data: Path,
+    whole: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    interruptions: list[tuple[str, int, str]],
+) -> None:
+    recipe, cut = write_recipe(tmp_path / "tiny.toml", text), tmp_path / "cut"
+    for method, count, moment in interruptions:
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, method, count, moment)
+            assert fit(recipe, data, cut) == 130
+        assert not (cut / "model.keras").exists()
+    assert fit(recipe, data, cut) == 0
+    for expected, received in zip(weights(whole[text]), weights(cut), strict=True):
+        assert np.array_equal(expected, received)
+    assert (whole[text] / "history.json").read_text() == (cut / "history.json").read_text()
+
+
+def interrupt_at(patch: pytest.MonkeyPatch, method: str, count: int, moment: str) -> None:
+    original, calls = getattr(loop._EpochEnd, method), 0
+
+    def interrupted(self: Any, *arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count and moment == "before":
+            raise KeyboardInterrupt
+        original(self, *arguments, **named)
+        if calls == count:
+            raise KeyboardInterrupt
+
+    patch.setattr(loop._EpochEnd, method, interrupted)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, whole: dict[str, Path]) -> Path:
+    return Path(shutil.copytree(whole[RECIPE], tmp_path / "copy"))
+
+
+def test_another_recipe_or_seed_is_refused(
+    tmp_path: Path, data: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path / "tiny.toml")
+    assert fit(recipe, data, copy, "--seed", "1") == 1
+    assert fit(write_recipe(tmp_path / "tiny.toml", RECIPE.replace("0.05", "0.04")), data, copy) == 1
+    assert "holds a run of another recipe" in capsys.readouterr().err
+
+
+def test_run_of_an_older_edge_fer_is_finished(tmp_path: Path, data: Path, copy: Path) -> None:
+    state = json.loads((copy / "state.json").read_text())
+    del state["progress"], state["identity"]["recipe"]["phases"]
+    del state["identity"]["recipe"]["data"]["classes"], state["identity"]["recipe"]["train"]["ema"]
+    (copy / "state.json").write_text(json.dumps(state))
+    before = weights(copy)
+    (copy / "model.keras").unlink()
+    assert fit(write_recipe(tmp_path / "tiny.toml"), data, copy) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(copy), strict=True))
+
+
+def test_damaged_checkpoint_is_named(
+    tmp_path: Path, data: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path / "tiny.toml")
+    next(copy.glob("checkpoint-*.keras")).write_bytes(b"broken")
+    assert fit(recipe, data, copy) == 1
+    assert "its checkpoint cannot be read" in capsys.readouterr().err
+    (copy / "state.json").write_text("{")
+    assert fit(recipe, data, copy) == 1
+
+
+def test_sigmoid_task(tmp_path: Path, data: Path) -> None:
+    text = RECIPE.replace("[data]", 'task = "sigmoid"\n[data]\nclasses = ["happy", "sad"]\ntest = 0.2')
+    recipe = write_recipe(tmp_path / "tiny.toml", text)
+    assert fit(recipe, data, tmp_path / "run", "--epochs", "1") == 0
+    trained = load_trained(tmp_path / "run")
+    assert trained.contract.task == "sigmoid"
+    assert trained.contract.labels == ("happy", "sad")
+    assert trained.model.output_shape == (None, 1)
+    assert trained.probabilities(faces().images[:4]).sum(axis=1) == pytest.approx(np.ones(4))

@@ -1,0 +1,147 @@
+"""evaluate, predict, report, export and kfold on one tiny trained run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from tests.train.support import CLASSES, RECIPE, faces, write_npz, write_recipe
+from train.__main__ import main
+from train.evaluate import evaluate, one_against_rest
+from train.export import ExportError, export
+from train.inference import load_trained
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verbs")
+    write_npz(folder / "faces.npz", faces(120))
+    write_recipe(folder / "tiny.toml", RECIPE.replace("validation", "test = 0.2\nvalidation"))
+    arguments = ["--recipe", str(folder / "tiny.toml"), "--data", str(folder / "faces.npz")]
+    assert main(["fit", *arguments, "--out", str(folder / "run")]) == 0
+    return folder
+
+
+def test_evaluate_writes_page_json_and_predictions(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = place / "evaluation"
+    arguments = ["evaluate", "--model", str(place / "run"), "--data", str(place / "faces.npz")]
+    assert main([*arguments, "--out", str(out), "--format", "json"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert document == json.loads((out / "evaluation.json").read_text())[0]
+    assert document["n"] == 20
+    assert set(document["per_class"]) == set(CLASSES)
+    assert np.sum(document["confusion"]) == 20
+    assert document["top1"] == pytest.approx(np.trace(document["confusion"]) / 20)
+    assert (out / "predictions.csv").read_text().count("\n") == 21
+    page = (out / "evaluation.html").read_text()
+    assert page.count("data:image/png;base64,") >= 5
+    assert main(arguments) == 0
+    assert "PublicTest" in capsys.readouterr().out
+
+
+def test_held_out_parts_are_those_of_the_run(place: Path) -> None:
+    trained = load_trained(place / "run")
+    held_out = evaluate(trained, place / "faces.npz", "held-out")
+    test = evaluate(trained, place / "faces.npz", "held-out-test")
+    assert held_out.scores.n == trained.contract.validation["n"]
+    assert held_out.data.digest() == trained.contract.validation["data_sha256"]
+    assert held_out.to_dict()["top1"] == trained.contract.validation["top1"]
+    assert not set(held_out.data.hashes().tolist()) & set(test.data.hashes().tolist())
+    assert test.scores.n == 21
+
+
+def test_unknown_split_is_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "--model", str(place / "run"), "--data", str(place / "faces.npz")]
+    assert main([*arguments, "--split", "PrivateTest"]) == 1
+    assert "splits there are: PublicTest, Training" in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(place / "no"), "--data", str(place / "faces.npz")]) == 1
+    assert "no such model file" in capsys.readouterr().err
+
+
+def test_votes_and_copies_are_reported_apart(place: Path, tmp_path: Path) -> None:
+    data = faces(120)
+    data.images[110] = data.images[0]
+    write_npz(tmp_path / "faces.npz", data)
+    votes = tmp_path / "votes.csv"
+    rows = ["Usage,Image name,anger,happiness,sadness,contempt"]
+    rows += [f"x,y,{6 if i % 2 else 5},0,{5 if i % 4 == 0 else 0},1" for i in range(120)]
+    votes.write_text("\n".join(rows) + "\n")
+    evaluation = evaluate(load_trained(place / "run"), tmp_path / "faces.npz", "PublicTest", votes)
+    assert evaluation.extra["without_training_copies"]["n"] == 19
+    # Every fourth picture has as many votes for one class as for another.
+    assert evaluation.extra["by_ferplus_majority"]["n"] == 15
+
+
+def test_area_under_the_curve() -> None:
+    truth = np.array([True, False, True, False])
+    assert one_against_rest(truth, np.array([0.9, 0.8, 0.7, 0.1]))[2] == pytest.approx(0.75)
+    assert one_against_rest(truth, np.full(4, 0.5))[2] == pytest.approx(0.5)
+
+
+def test_predict(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = place / "face.png"
+    cv2.imwrite(str(picture), cv2.resize(faces().images[0], (40, 40)))
+    assert main(["predict", str(picture), "--model", str(place / "run"), "--format", "jsonl"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["probabilities"]) == set(CLASSES)
+    assert sum(document["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert main(["predict", str(place / "none.png"), "--model", str(place / "run")]) == 1
+    assert "none.png: cannot be read" in capsys.readouterr().err
+
+
+def test_report_of_one_run_and_of_two(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, run = tmp_path / "one.html", str(place / "run")
+    assert main(["report", run, "--out", str(one)]) == 0
+    assert one.read_text().count("data:image/png;base64,") == 1
+    assert main(["report", run, run, "--out", str(one)]) == 2
+    assert main(["report", str(tmp_path), "--out", str(one)]) == 1
+    assert "give a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["keras", "h5", "json", "saved-model"])
+def test_export_forms_compute_the_same(place: Path, tmp_path: Path, form: str) -> None:
+    (path,) = export(load_trained(place / "run"), tmp_path, (form,))
+    assert path.exists()
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_export_refuses_a_form_that_computes_something_else(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load_trained(place / "run")
+    monkeypatch.setattr("train.export._compare", lambda *_: (_ for _ in ()).throw(ExportError("x")))
+    with pytest.raises(ExportError):
+        export(trained, tmp_path, ("h5",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_kfold_resumes_and_calibrates_fit(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--recipe", str(place / "tiny.toml"), "--data", str(place / "faces.npz"), "--epochs", "1"]
+    out = tmp_path / "folds"
+    assert main(["kfold", *arguments, "--out", str(out), "--folds", "2", "--format", "json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result == json.loads((out / "kfold.json").read_text())
+    assert result["n"] == 80
+    assert result["top1_mean"] == pytest.approx(np.mean(result["top1_per_fold"]), abs=1e-3)
+    before = (out / "fold-1" / "model.keras").stat().st_mtime_ns
+    (out / "fold-2" / "model.keras").unlink()
+    assert main(["kfold", *arguments, "--out", str(out), "--folds", "2"]) == 0
+    assert (out / "fold-1" / "model.keras").stat().st_mtime_ns == before
+    assert json.loads((out / "kfold.json").read_text()) == result
+    calibration = ["--calibration", str(out / "kfold.json")]
+    assert main(["fit", *arguments, "--out", str(tmp_path / "run"), *calibration]) == 0
+    contract = load_trained(tmp_path / "run").contract
+    assert contract.temperature == result["calibration"]["temperature"]
+    assert contract.validation["split"].startswith("2 folds")

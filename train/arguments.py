@@ -1,0 +1,287 @@
+"""Arguments of every verb; what a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from train.draft import Calibration
+    from train.fit import FitOptions
+    from train.recipe import Recipe
+
+DATA_HELP = "Kaggle CSV, .npz or folder of class folders"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; every verb sets `run`."""
+    top = argparse.ArgumentParser(
+        prog="python -m train", description="Train Keras models on labelled faces."
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add in (
+        _add_audit,
+        _add_fit,
+        _add_distill,
+        _add_evaluate,
+        _add_predict,
+        _add_kfold,
+        _add_report,
+        _add_export,
+    ):
+        add(verbs)
+    return top
+
+
+def _add_audit(verbs: argparse._SubParsersAction) -> None:
+    audit = verbs.add_parser("audit", help="counts, pictures, duplicates, conflicts and files left out")
+    audit.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    audit.add_argument("--out", type=Path, help="folder for audit.html and audit.json")
+    audit.add_argument("--recipe", help="read class folders as this recipe does (size, colour, classes)")
+    audit.add_argument(
+        "--write-clean", type=Path, metavar="LIST", help="list of what to leave out, for fit --clean"
+    )
+    _add_format(audit)
+    audit.set_defaults(run=_audit)
+
+
+def _add_fit(verbs: argparse._SubParsersAction) -> None:
+    fit = verbs.add_parser("fit", help="train the model of a recipe; resumes after an interruption")
+    _add_training(fit)
+    fit.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="kfold.json of a kfold: its temperature and threshold go into the contract",
+    )
+    fit.add_argument(
+        "--qat",
+        type=Path,
+        metavar="RUN",
+        help="fine-tune this trained model for int8 instead (quantization-aware; 3 epochs by default)",
+    )
+    fit.set_defaults(run=_fit)
+
+
+def _add_distill(verbs: argparse._SubParsersAction) -> None:
+    distill = verbs.add_parser(
+        "distill", help="train a recipe on the answers of larger models; resumes after an interruption"
+    )
+    _add_training(distill)
+    distill.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="RUN",
+        help="run folder or .keras file; may be repeated, answers are averaged",
+    )
+    distill.add_argument("--temperature", type=float, default=3.0, help="softens the answers (default 3)")
+    distill.add_argument("--share", type=float, default=0.7, help="weight of the answers (default 0.7)")
+    distill.add_argument("--views", type=int, default=8, help="fixed augmentations per picture (default 8)")
+    distill.set_defaults(run=_distill)
+
+
+def _add_training(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--recipe", required=True, help="name of a file in train/recipes, or a .toml file")
+    verb.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    verb.add_argument("--out", required=True, type=Path, help="run folder, made if it is not there")
+    verb.add_argument("--seed", type=int, default=0, help="default 0")
+    verb.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="deterministic kernels: the same seed gives the same weights (slower)",
+    )
+    verb.add_argument(
+        "--weights",
+        metavar="imagenet|none|FILE",
+        help="weights to start a transfer recipe from: Keras' download, none, or a local .h5",
+    )
+    verb.add_argument("--epochs", type=int, metavar="N", help="epochs of every phase, for a short try")
+    verb.add_argument("--learning-rate", type=float, metavar="RATE", help="of the first phase")
+    verb.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="compute in float16 where the device is fast at it; the model stays float32",
+    )
+    verb.add_argument(
+        "--data-parallel",
+        action="store_true",
+        help="divide every batch among all devices (KERAS_BACKEND=jax)",
+    )
+    verb.add_argument(
+        "--clean", type=Path, metavar="LIST", help="leave out what audit --write-clean listed"
+    )
+    verb.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes for recipes that take them")
+    verb.add_argument("--tensorboard", action="store_true", help="write events to OUT/tensorboard")
+
+
+def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
+    evaluate = verbs.add_parser("evaluate", help="figures and pictures of a trained model on one split")
+    evaluate.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
+    _add_split(evaluate, required=True)
+    evaluate.add_argument("--out", type=Path, help="folder for evaluation.html, .json and predictions.csv")
+    _add_format(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_split(verb: argparse.ArgumentParser, required: bool) -> None:
+    verb.add_argument("--data", required=required, type=Path, help=DATA_HELP)
+    verb.add_argument(
+        "--split",
+        default="PublicTest",
+        help="split of the data, or held-out / held-out-test: what the run held out (default PublicTest)",
+    )
+    verb.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes: adds accuracy by majority")
+
+
+def _add_predict(verbs: argparse._SubParsersAction) -> None:
+    predict = verbs.add_parser("predict", help="label and probabilities of pictures of faces")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
+    predict.add_argument("--format", choices=("text", "jsonl"), default="text")
+    predict.set_defaults(run=_predict)
+
+
+def _add_kfold(verbs: argparse._SubParsersAction) -> None:
+    kfold = verbs.add_parser(
+        "kfold", help="stratified cross-validation of a recipe; resumes after an interruption"
+    )
+    _add_training(kfold)
+    kfold.add_argument("--folds", type=int, default=5, help="default 5")
+    _add_format(kfold)
+    kfold.set_defaults(run=_kfold)
+
+
+def _add_report(verbs: argparse._SubParsersAction) -> None:
+    report = verbs.add_parser("report", help="one self-contained HTML page of one run or several")
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
+    _add_split(report, required=False)
+    report.add_argument("--out", required=True, type=Path, metavar="FILE.html")
+    report.set_defaults(run=_report)
+
+
+def _add_export(verbs: argparse._SubParsersAction) -> None:
+    export = verbs.add_parser("export", help="write a model as .keras, .h5, JSON with weights, SavedModel")
+    export.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
+    export.add_argument("--out", required=True, type=Path, help="folder")
+    export.add_argument(
+        "--form",
+        action="append",
+        metavar="keras|h5|json|saved-model",
+        help="may be repeated; default: all",
+    )
+    export.set_defaults(run=_export)
+
+
+def _add_format(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--format", choices=("text", "json"), default="text", help="of the result on stdout")
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from train.audit_command import run_audit
+
+    run_audit(options)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from train.commands import run_evaluate
+
+    run_evaluate(options)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from train.commands import run_predict
+
+    run_predict(options)
+
+
+def _kfold(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+    from train.commands import run_kfold
+
+    run_kfold(options, recipe, _fit_options(options))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from train.commands import run_report
+
+    run_report(options)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from train.commands import run_export
+
+    run_export(options)
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from train.detection.command import fit_if_detector
+
+    if fit_if_detector(options):
+        return
+    recipe = _recipe(options)
+    from train.draft import read_calibration
+    from train.fit import fit
+
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    fit_options = _fit_options(options, calibration)
+    if options.qat is None:
+        fit(recipe, options.data, options.out, fit_options)
+        return
+    from train.qat import fit_qat, qat_recipe
+
+    recipe = qat_recipe(recipe, options.epochs, options.learning_rate)
+    fit_qat(recipe, options.qat, options.data, options.out, fit_options)
+
+
+def _distill(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+    from train.distill import Distillation, distill
+
+    settings = Distillation(options.temperature, options.share, options.views)
+    distill(recipe, options.teacher, options.data, options.out, settings, _fit_options(options))
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from dataclasses import replace
+
+    from edge_runtime.errors import UsageError
+    from train.recipe import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    if options.weights:
+        if "weights" not in recipe.model.parameters:
+            raise UsageError(
+                f"recipe {recipe.name!r} does not start from other weights; leave --weights out"
+            )
+        recipe = recipe.with_parameters(weights=options.weights)
+    if options.epochs is not None:
+        if options.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1. Received: {options.epochs}")
+        recipe = replace(
+            recipe,
+            train=replace(recipe.train, epochs=options.epochs),
+            phases=tuple(replace(phase, epochs=options.epochs) for phase in recipe.phases),
+        )
+    if options.learning_rate is not None:
+        if not options.learning_rate > 0:
+            raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate}")
+        recipe = replace(recipe, train=replace(recipe.train, learning_rate=options.learning_rate))
+    return recipe
+
+
+def _fit_options(options: argparse.Namespace, calibration: Calibration | None = None) -> FitOptions:
+    from train.fit import FitOptions
+
+    return FitOptions(
+        seed=options.seed,
+        deterministic=options.deterministic,
+        clean_list=options.clean,
+        votes=options.votes,
+        calibration=calibration,
+        tensorboard=options.tensorboard,
+        mixed_precision=options.mixed_precision,
+        data_parallel=options.data_parallel,
+    )

@@ -1,0 +1,65 @@
+"""The batches of an epoch."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.datasets import fit_pictures
+from train.augment import augment_batch, mixup
+from train.data import TrainingData, class_weights
+from train.recipe import Recipe
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class EpochBatches(keras.utils.PyDataset):
+    """Augmented batches; every batch depends on (seed, epoch, index) alone, so that a resumed run
+    sees what an uninterrupted one would have seen."""
+
+    def __init__(self, data: TrainingData, recipe: Recipe, seed: int, epoch: int = 0) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._images = data.train.images
+        self._input = data.input
+        self._targets = task_targets(data.targets, recipe)
+        self._weights = None
+        if recipe.train.class_weights:
+            self._weights = class_weights(data.train.labels, data.targets.shape[1])[data.train.labels]
+        self._augment = recipe.augment
+        self._batch_size = min(recipe.train.batch_size, len(data.train))
+        self._seed = seed
+        self._start(epoch)
+
+    def __len__(self) -> int:
+        # The last, smaller batch is left out: its batch statistics are noisier.
+        return len(self._images) // self._batch_size
+
+    def __getitem__(self, index: int) -> tuple[FloatArray, ...]:
+        rng = np.random.default_rng([self._seed, 2, self._epoch, index])
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        images, targets = self._pictures(rows, rng), self._row_targets(rows)
+        if self._augment.mixup:
+            images, targets = mixup(images, targets, self._augment.mixup, rng)
+        if self._weights is None:
+            return images, targets
+        return images, targets, self._weights[rows]
+
+    def on_epoch_end(self) -> None:
+        self._start(self._epoch + 1)
+
+    def _pictures(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+        return augment_batch(fit_pictures(self._images[rows], self._input), self._augment, rng)
+
+    def _row_targets(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        return self._targets[rows]
+
+    def _start(self, epoch: int) -> None:
+        self._epoch = epoch
+        rng = np.random.default_rng([self._seed, 3, epoch])
+        self._order = rng.permutation(len(self._images))
+
+
+def task_targets(targets: FloatArray, recipe: Recipe) -> FloatArray:
+    """What the loss compares outputs with: (N, classes), or (N, 1) of the positive class."""
+    return targets[:, 1:] if recipe.model.task == "sigmoid" else targets

@@ -1,0 +1,93 @@
+"""Devices that Keras trains on: determinism, GPU memory, mixed precision, several devices."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+
+from edge_runtime.errors import EdgeFerError, UsageError
+
+
+class DeviceError(EdgeFerError):
+    """The devices asked for are not there."""
+
+
+def use_deterministic_kernels(wanted: bool) -> None:
+    """Have TensorFlow choose deterministic kernels; JAX's are so on a CPU without asking."""
+    if wanted and keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+
+
+def grow_gpu_memory() -> None:
+    """Have TensorFlow take GPU memory as it needs it instead of all at once."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow
+
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        try:
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            # The GPU is in use already; what it was set to stays.
+            return
+
+
+def use_mixed_precision() -> None:
+    """Compute in float16 where there is a GPU; on a CPU it would only be slower."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        there = bool(tensorflow.config.list_physical_devices("GPU"))
+    else:
+        there = any(str(device).startswith("gpu") for device in keras.distribution.list_devices())
+    if there:
+        keras.mixed_precision.set_global_policy("mixed_float16")
+    else:
+        print("no GPU: --mixed-precision is left out", file=sys.stderr)
+
+
+def in_full_precision(model: Any) -> Any:
+    """The same model computing in float32, whatever it was trained in."""
+    if keras.mixed_precision.dtype_policy().name == "float32":
+        return model
+    keras.mixed_precision.set_global_policy("float32")
+
+    def clone(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    full = keras.models.clone_model(model, clone_function=clone)
+    full.set_weights(model.get_weights())
+    return full
+
+
+def use_all_devices(batch_size: int) -> None:
+    """Divide every batch among the devices by Keras' distribution API; weights are on each.
+
+    The devices are those of one host.
+
+    Raises:
+        UsageError: another backend than JAX, or a batch that does not divide.
+        DeviceError: fewer than two devices.
+    """
+    if keras.backend.backend() != "jax":
+        raise UsageError(
+            "--data-parallel needs Keras on JAX: set KERAS_BACKEND=jax and install it: pip install jax"
+        )
+    devices = keras.distribution.list_devices()
+    if len(devices) < 2:
+        raise DeviceError(
+            "--data-parallel found one device; on a CPU make several with "
+            "XLA_FLAGS=--xla_force_host_platform_device_count=2"
+        )
+    if batch_size % len(devices):
+        raise UsageError(
+            f"batch_size {batch_size} does not divide among {len(devices)} devices; change the recipe"
+        )
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    )
+    print(f"each batch of {batch_size} is divided among {len(devices)} devices", file=sys.stderr)

@@ -1,0 +1,247 @@
+"""`python -m train distill`: train a small model on the answers of larger ones.
+
+Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531). The teachers answer once per picture and
+view, a view being one fixed augmentation, instead of in every step; the answers are kept in the run
+folder. The student sees the views in turn, mirrored at random where the recipe mirrors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+from tqdm import tqdm
+
+from edge_runtime.datasets import fit_pictures
+from edge_runtime.errors import DataError, UsageError
+from train.augment import augment_batch
+from train.batches import EpochBatches, FloatArray
+from train.data import TrainingData
+from train.files import write_atomically
+from train.fit import FitOptions, finish, load_prepared, prepare_devices, recipe_job
+from train.inference import TrainedModel, load_trained, predict_logits
+from train.loop import train
+from train.optimize import compile_model
+from train.recipe import Recipe
+from train.run import Identity, RunFolder
+from train.sections import ScheduleSection
+from train.temperature import log_softmax
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How the student learns from its teachers."""
+
+    temperature: float = 3.0
+    """Softens the answers of teachers and student alike."""
+    share: float = 0.7
+    """Weight of the teachers' answers in the loss; the rest is the data's labels."""
+    views: int = 8
+    """Fixed augmentations per picture."""
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and 0 < self.share <= 1 and self.views >= 1):
+            raise UsageError("distill needs --temperature > 0, --share in 0..1 and --views >= 1")
+
+
+def distill(
+    recipe: Recipe,
+    teachers: Sequence[Path],
+    data_path: Path,
+    out: Path,
+    settings: Distillation,
+    options: FitOptions,
+) -> Path:
+    """Train the student of a recipe, or resume, and write its `model.keras` to `out`.
+
+    Args:
+        teachers: run folders or `.keras` files; their probabilities are averaged.
+
+    Raises:
+        UsageError: a teacher with other labels, or a student with one sigmoid.
+        DataError: as `fit`.
+    """
+    prepare_devices(recipe, options)
+    prepared = load_prepared(recipe, data_path, options)
+    loaded = [load_trained(path) for path in teachers]
+    for teacher in loaded:
+        if teacher.contract.labels != prepared.train.class_names or recipe.model.task == "sigmoid":
+            raise UsageError(f"{teacher.path}: a teacher and its student need the same softmax labels")
+    extra = {
+        "teachers_sha256": [hashlib.sha256(t.path.read_bytes()).hexdigest() for t in loaded],
+        "distillation": [settings.temperature, settings.share, settings.views],
+    }
+    identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
+    run = RunFolder(out, identity)
+    # A folder that holds another run is refused before the teachers work for it.
+    run.checkpoint()
+    answers = [
+        _answers(view, loaded, prepared, recipe, settings, options.seed, out, identity)
+        for view in range(settings.views)
+    ]
+    keras.backend.clear_session()
+    job = replace(
+        recipe_job(recipe, prepared, run, options),
+        make_batches=lambda epoch: _DistillBatches(prepared, recipe, options.seed, answers, epoch),
+        compile=partial(_compile, settings),
+    )
+    return finish(recipe, prepared, train(job), run, identity, options.calibration)
+
+
+def view_pictures(
+    prepared: TrainingData, recipe: Recipe, rows: npt.NDArray[np.int64], view: int, seed: int
+) -> FloatArray:
+    """Pictures (N, H, W, C) of one view, the same in every epoch and for every teacher."""
+    pictures = fit_pictures(prepared.train.images[rows], prepared.input)
+    return np.concatenate(
+        [
+            augment_batch(picture[None], recipe.augment, np.random.default_rng([seed, 9, view, int(row)]))
+            for row, picture in zip(rows, pictures, strict=True)
+        ]
+    )
+
+
+def _answers(
+    view: int,
+    teachers: Sequence[TrainedModel],
+    prepared: TrainingData,
+    recipe: Recipe,
+    settings: Distillation,
+    seed: int,
+    out: Path,
+    identity: Identity,
+) -> FloatArray:
+    """Softened probabilities (N, classes) of one view, from the run folder if they are there."""
+    digest = hashlib.sha256(repr(sorted(identity.to_dict().items())).encode()).hexdigest()
+    path = out / f"teachers-{view:02d}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                if str(archive["identity"]) == digest:
+                    return np.asarray(archive["probabilities"], np.float32)
+        except (ValueError, OSError, KeyError) as error:
+            raise DataError(
+                f"{path}: cannot be read ({error}); delete it to ask the teachers again"
+            ) from None
+    count = len(prepared.train)
+    parts = []
+    progress = tqdm(
+        range(0, count, BATCH),
+        desc=f"teachers, view {view + 1}/{settings.views}",
+        file=sys.stderr,
+        leave=False,
+    )
+    for start in progress:
+        rows = np.arange(start, min(start + BATCH, count))
+        pictures = view_pictures(prepared, recipe, rows, view, seed)
+        parts.append(np.mean([_soft(t, pictures, settings.temperature) for t in teachers], axis=0))
+    probabilities = np.concatenate(parts).astype(np.float32)
+    write_atomically(
+        path, lambda temporary: np.savez(temporary, probabilities=probabilities, identity=digest)
+    )
+    return probabilities
+
+
+def _soft(teacher: TrainedModel, pictures: FloatArray, temperature: float) -> npt.NDArray[np.float64]:
+    spec = teacher.contract.input
+    if pictures.shape[1:] == spec.shape[1:]:
+        logits = np.asarray(teacher.model.predict_on_batch(pictures))
+    else:
+        whole = np.clip(np.round(pictures), 0, 255).astype(np.uint8)
+        logits = predict_logits(teacher.model, whole[..., 0] if whole.shape[3] == 1 else whole, spec)
+    return np.exp(log_softmax(logits / temperature))
+
+
+class _DistillBatches(EpochBatches):
+    """Batches of the views; targets are (labels, teachers' answers), (N, 2 * classes)."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        recipe: Recipe,
+        seed: int,
+        answers: Sequence[FloatArray],
+        epoch: int,
+    ) -> None:
+        super().__init__(data, recipe, seed, epoch)
+        self._data, self._recipe, self._answers = data, recipe, answers
+
+    def _pictures(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+        view = self._epoch % len(self._answers)
+        pictures = view_pictures(self._data, self._recipe, rows, view, self._seed)
+        if self._recipe.augment.flip:
+            mirrored = rng.random(len(pictures)) < 0.5
+            pictures[mirrored] = pictures[mirrored, :, ::-1]
+        return pictures
+
+    def _row_targets(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        answers = self._answers[self._epoch % len(self._answers)]
+        return np.concatenate([self._targets[rows], answers[rows]], axis=1)
+
+
+@keras.saving.register_keras_serializable("edge_fer")
+class DistillationLoss(keras.losses.Loss):
+    """Cross-entropy with the labels and, softened, with the teachers' answers.
+
+    The second is multiplied by the temperature's square, so that both keep their weight whatever the
+    temperature (Hinton et al. 2015, section 2).
+    """
+
+    def __init__(
+        self,
+        temperature: float,
+        share: float,
+        label_smoothing: float = 0.0,
+        name: str = "distillation",
+        reduction: str = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(name=name, reduction=reduction)
+        self.temperature, self.share, self.label_smoothing = temperature, share, label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        classes = y_pred.shape[-1]
+        labels, answers = y_true[:, :classes], y_true[:, classes:]
+        labels = labels * (1 - self.label_smoothing) + self.label_smoothing / classes
+        hard = -ops.sum(labels * ops.log_softmax(y_pred), axis=-1)
+        soft = -ops.sum(answers * ops.log_softmax(y_pred / self.temperature), axis=-1)
+        return (1 - self.share) * hard + self.share * self.temperature**2 * soft
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "temperature": self.temperature,
+            "share": self.share,
+            "label_smoothing": self.label_smoothing,
+            "name": self.name,
+            "reduction": self.reduction,
+        }
+
+
+@keras.saving.register_keras_serializable("edge_fer")
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Share of right labels; the teachers' answers are passed over."""
+    classes = y_pred.shape[-1]
+    right = ops.equal(ops.argmax(y_true[:, :classes], axis=-1), ops.argmax(y_pred, axis=-1))
+    return ops.cast(right, "float32")
+
+
+def _compile(
+    settings: Distillation, model: keras.Model, recipe: Recipe, schedule: ScheduleSection, steps: int
+) -> None:
+    compile_model(model, recipe, schedule, steps)
+    model.compile(
+        optimizer=model.optimizer,
+        loss=DistillationLoss(settings.temperature, settings.share, recipe.train.label_smoothing),
+        metrics=[keras.metrics.MeanMetricWrapper(accuracy, name="accuracy")],
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )

@@ -1,0 +1,135 @@
+"""The contract draft that a trained model carries to conversion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.contract import CropSpec, ModelContract
+from edge_runtime.errors import DataError
+from edge_runtime.metrics import expected_calibration_error, wilson
+from train.data import TrainingData
+from train.inference import predict_logits
+from train.recipe import Recipe
+from train.temperature import fit_temperature, fit_threshold, log_softmax
+
+HELD_OUT = "held out of the training split, identical pictures kept together"
+OUT_OF_FOLD = "out-of-fold predictions of the training split, identical pictures kept together"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature and threshold with the figures of the pictures that they were fitted on."""
+
+    temperature: float
+    uncertain_below: float
+    validation: Mapping[str, Any]
+
+
+def calibrate(
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    answered_accuracy: float,
+    split: str,
+    data_sha256: str,
+) -> Calibration:
+    """Fit temperature and threshold.
+
+    Args:
+        logits: (N, classes) of pictures that the model was not trained on.
+        labels: (N,) true classes.
+        split: says which pictures, for the contract.
+    """
+    temperature = round(fit_temperature(logits, labels), 4)
+    probabilities = np.exp(log_softmax(logits / temperature))
+    correct = probabilities.argmax(axis=1) == labels
+    confidence = probabilities.max(axis=1)
+    threshold = round(fit_threshold(confidence, correct, answered_accuracy), 4)
+    answered = confidence >= threshold
+    interval = wilson(int(correct.sum()), len(correct))
+    return Calibration(
+        temperature,
+        threshold,
+        {
+            "split": split,
+            "data_sha256": data_sha256,
+            "n": len(labels),
+            "top1": round(float(correct.mean()), 4),
+            "top1_interval": [round(interval.low, 4), round(interval.high, 4)],
+            "ece": round(expected_calibration_error(confidence, correct), 4),
+            "model": "float32 Keras",
+            "answered_above_threshold": round(float(answered.mean()), 4),
+            "accuracy_above_threshold": round(float(correct[answered].mean()), 4)
+            if answered.any()
+            else None,
+        },
+    )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Calibration as `kfold` wrote it.
+
+    Raises:
+        DataError: missing, or not such a file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))["calibration"]
+        return Calibration(
+            float(document["temperature"]), float(document["uncertain_below"]), document["validation"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no calibration in it ({error}); give the kfold.json of a kfold") from None
+
+
+def contract_draft(
+    recipe: Recipe,
+    data: TrainingData,
+    model: keras.Model,
+    identity: Mapping[str, Any],
+    calibration: Calibration | None,
+) -> ModelContract:
+    """Contract of a trained model; without a calibration it is fitted on the held-out pictures."""
+    recipe_json = json.dumps(identity["recipe"], sort_keys=True).encode()
+    contract = ModelContract(
+        name=recipe.name,
+        task=recipe.model.task,
+        labels=data.train.class_names,
+        input=data.input,
+        crop=CropSpec(recipe.contract.crop_margin, recipe.contract.crop_offset_y),
+        producer={
+            "edge-fer": metadata.version("edge-fer"),
+            "keras": keras.__version__,
+            "keras_backend": keras.backend.backend(),
+            "recipe": recipe.name,
+            "recipe_sha256": hashlib.sha256(recipe_json).hexdigest(),
+            "seed": identity["seed"],
+            "train_sha256": identity["train_sha256"],
+            "train_images": len(data.train),
+        },
+    )
+    if calibration is None and data.validation is not None:
+        logits = predict_logits(model, data.validation.images, data.input)
+        calibration = calibrate(
+            logits,
+            data.validation.labels,
+            recipe.contract.answered_accuracy,
+            HELD_OUT,
+            data.validation.digest(),
+        )
+    if calibration is None:
+        return contract
+    return replace(
+        contract,
+        temperature=calibration.temperature,
+        uncertain_below=calibration.uncertain_below,
+        validation=calibration.validation,
+    )

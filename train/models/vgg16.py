@@ -1,0 +1,31 @@
+"""VGG16 (Simonyan & Zisserman 2014, arXiv 1409.1556) with a head for faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from train.models._transfer import build_transfer
+
+
+def build(
+    input_shape: tuple[int, int, int],
+    outputs: int,
+    *,
+    weights: str = "imagenet",
+    dense: Sequence[int] = (256,),
+    dropout: float = 0.5,
+) -> keras.Model:
+    """Build the network; see `build_transfer`."""
+    return build_transfer(
+        keras.applications.VGG16,
+        "block1_conv1",
+        input_shape,
+        outputs,
+        weights=weights,
+        caffe=True,
+        dense=dense,
+        dropout=dropout,
+        name="vgg16",
+    )
