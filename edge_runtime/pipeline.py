@@ -13,6 +13,7 @@ import numpy as np
 from edge_runtime.classifier import Classifier, FloatArray
 from edge_runtime.detectors.base import Detector
 from edge_runtime.errors import SourceError
+from edge_runtime.finding import FaceFinder
 from edge_runtime.preprocess import Box, UInt8Array, crop_face, crop_region
 from edge_runtime.records import STAGES, FaceRecord, FrameRecord
 from edge_runtime.sinks.base import Sink
@@ -28,6 +29,8 @@ Watcher = Callable[[Frame, FrameRecord], None]
 class PipelineSettings:
     """How faces are followed and their probabilities calmed."""
 
+    detect_interval_s: float = 0.2
+    """Longest time between two searches of the whole frame; 0 searches every frame whole."""
     min_score: float = 0.0
     """Detections with a lower score are dropped, 0..1."""
     min_iou: float = 0.3
@@ -118,11 +121,15 @@ class Pipeline:
         self.settings = settings or PipelineSettings()
         self.totals = Totals()
         self._source = source
-        self._detector = detector
         self._classifier = classifier
         self._sinks = tuple(sinks)
         self._reader = FaceReader(classifier)
-        self._tracker = IouTracker(self.settings.min_iou, self.settings.drop_after_s)
+        self._finder = FaceFinder(
+            detector,
+            IouTracker(self.settings.min_iou, self.settings.drop_after_s),
+            interval_s=self.settings.detect_interval_s,
+            min_score=self.settings.min_score,
+        )
         self._smoother = ExponentialSmoother(self.settings.smoothing_s)
         self._model = f"sha256:{classifier.file.sha256}"
 
@@ -175,20 +182,19 @@ class Pipeline:
 
     def _faces(self, frame: Frame, stage_ns: dict[str, int]) -> tuple[FaceRecord, ...]:
         started_ns = time.perf_counter_ns()
-        detections = self._detector.detect(frame.luma)
-        stage_ns["detect"] = time.perf_counter_ns() - started_ns
-        detections = [found for found in detections if found.score >= self.settings.min_score]
         if frame.name:
             # Pictures of a folder are no film: nobody is followed from one to the next.
-            self._tracker.reset()
+            tracks = self._finder.find_in_still(frame.luma, frame.scene_ns)
             self._smoother.keep(())
-        tracks = self._tracker.update(detections, frame.scene_ns)
+        else:
+            tracks = self._finder.find(frame.luma, frame.scene_ns)
+        stage_ns["detect"] = time.perf_counter_ns() - started_ns
         faces = []
         for track in tracks:
             probabilities = self._reader.read(frame.luma, frame.bgr, track.box, stage_ns)
             calm = self._smoother.update(track.number, probabilities, frame.scene_ns)
             faces.append(self._record(track.number, track.box, track.score, calm))
-        self._smoother.keep(track.number for track in self._tracker.tracks)
+        self._smoother.keep(track.number for track in self._finder.tracker.tracks)
         return tuple(faces)
 
     def _record(self, track: int, box: Box, score: float, probabilities: FloatArray) -> FaceRecord:

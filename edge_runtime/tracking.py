@@ -20,6 +20,8 @@ class Track:
     score: float
     first_seen_ns: int
     last_seen_ns: int
+    missed: bool = False
+    """Whether it was looked for since and not found."""
 
 
 class IouTracker:
@@ -43,7 +45,7 @@ class IouTracker:
 
     def update(self, detections: Sequence[Detection], now_ns: int) -> list[Track]:
         """Take a frame's detections; the tracks seen in it, in the detections' order."""
-        self.tracks = [t for t in self.tracks if now_ns - t.last_seen_ns <= self._drop_after_ns]
+        self.live(now_ns)
         pairs = sorted(
             (
                 (overlap, index, track)
@@ -63,8 +65,20 @@ class IouTracker:
         for index, detection in enumerate(detections):
             track = seen.get(index) or self._start(now_ns)
             seen[index] = track
-            track.box, track.score, track.last_seen_ns = detection.box, detection.score, now_ns
+            self.follow(track, detection, now_ns)
+        for track in self.tracks:
+            track.missed = track.last_seen_ns != now_ns
         return [seen[index] for index in range(len(detections))]
+
+    def follow(self, track: Track, detection: Detection, now_ns: int) -> None:
+        """A track was seen again."""
+        track.box, track.score, track.last_seen_ns = detection.box, detection.score, now_ns
+        track.missed = False
+
+    def live(self, now_ns: int) -> list[Track]:
+        """End the tracks that were not seen for too long; those that remain."""
+        self.tracks = [t for t in self.tracks if 0 <= now_ns - t.last_seen_ns <= self._drop_after_ns]
+        return self.tracks
 
     def reset(self) -> None:
         """Forget all tracks and count from 1 again."""

@@ -23,6 +23,18 @@ MAX_COVERED = 0.6
 """Of two boxes that share more than this part of the smaller one, that with more hits is the face."""
 
 
+MIN_CASCADE_PX = 24
+"""Side of the cascade's own window."""
+
+NEAR_FACE_PX = 72.0
+"""Size to which a followed face is shrunk before its neighbourhood is searched."""
+NEAR_SCALE_FACTOR = 1.2
+NEAR_SMALLER, NEAR_LARGER = 0.75, 1.35
+"""Sizes searched in a neighbourhood, of the face's size in the frame before."""
+NEAR_REACH = 0.3
+"""How far around a followed face is searched, fraction of its size on each side."""
+
+
 @dataclass(frozen=True)
 class HaarSettings:
     """Settings of the cascade; the defaults were chosen by measurement, see docs/cropping.md."""
@@ -31,9 +43,9 @@ class HaarSettings:
     """Step between the sizes that are searched."""
     min_neighbors: int = 4
     """Overlapping hits that make a face."""
-    min_size_px: int = 48
-    """Smallest face, pixels of the picture that is searched: one that fills FER2013's frame."""
-    max_side_px: int = 640
+    min_size_px: int = 30
+    """Smallest face, pixels of the picture that is searched: 48 in a frame of 640, FER2013's size."""
+    max_side_px: int = 400
     """Larger frames are shrunk to this before they are searched."""
 
 
@@ -79,6 +91,33 @@ class HaarDetector:
                 boxes.append(box)
         # The cascade has no confidence that means the same from one face to the next.
         return [Detection(box, 1.0) for box in sorted(boxes, key=lambda box: -box.w)]
+
+    def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
+        left = max(0, int(box.x - NEAR_REACH * box.w))
+        top = max(0, int(box.y - NEAR_REACH * box.h))
+        right = int(box.x + (1 + NEAR_REACH) * box.w)
+        bottom = int(box.y + (1 + NEAR_REACH) * box.h)
+        part = luma[top:bottom, left:right]
+        if min(part.shape) < MIN_CASCADE_PX:
+            return None
+        shrink = min(1.0, NEAR_FACE_PX / box.w)
+        if shrink < 1:
+            part = cv2.resize(part, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        smallest = max(MIN_CASCADE_PX, round(NEAR_SMALLER * shrink * box.w))
+        largest = max(smallest, round(NEAR_LARGER * shrink * box.w))
+        found = self._cascade.detectMultiScale(
+            part,
+            scaleFactor=NEAR_SCALE_FACTOR,
+            minNeighbors=self.settings.min_neighbors,
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
+        )
+        boxes = [
+            Box(left + x / shrink, top + y / shrink, w / shrink, h / shrink)
+            for x, y, w, h in (map(float, sides) for sides in found)
+        ]
+        best = max(boxes, key=box.iou, default=None)
+        return None if best is None else Detection(best, 1.0)
 
 
 def _covered(box: Box, other: Box) -> float:

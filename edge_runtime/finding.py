@@ -1,0 +1,67 @@
+"""Which frames are searched whole, and where the others are searched."""
+
+from __future__ import annotations
+
+from edge_runtime.detectors.base import Detection, Detector, LocalDetector
+from edge_runtime.preprocess import UInt8Array
+from edge_runtime.tracking import IouTracker, Track
+
+
+class FaceFinder:
+    """Finds faces in a film and numbers them.
+
+    A detector that can search a neighbourhood searches the whole frame at intervals, and at once when a
+    face is lost; in between it looks for each face near the place where it was. A face that is not found
+    in a frame is not reported for it. Other detectors search every frame whole.
+    """
+
+    def __init__(
+        self, detector: Detector, tracker: IouTracker, *, interval_s: float = 0.2, min_score: float = 0.0
+    ) -> None:
+        """
+        Args:
+            interval_s: longest time between two searches of the whole frame; 0 searches every frame.
+            min_score: detections with a lower score are dropped, 0..1.
+        """
+        self.tracker = tracker
+        self._detector = detector
+        self._local = detector if isinstance(detector, LocalDetector) and interval_s > 0 else None
+        self._interval_ns = round(interval_s * 1e9)
+        self._min_score = min_score
+        self._searched_ns: int | None = None
+
+    def find(self, luma: UInt8Array, now_ns: int) -> list[Track]:
+        """The faces of the next frame of a film, largest first."""
+        if self._local is not None and not self._is_due(now_ns):
+            tracks = self._search_near(self._local, luma, now_ns)
+            if tracks is not None:
+                return tracks
+        return self._search_whole(luma, now_ns)
+
+    def find_in_still(self, luma: UInt8Array, now_ns: int) -> list[Track]:
+        """The faces of a picture that has nothing to do with those before, numbered from 1."""
+        self.tracker.reset()
+        return self._search_whole(luma, now_ns)
+
+    def _is_due(self, now_ns: int) -> bool:
+        # Time that runs backwards is a new film.
+        return self._searched_ns is None or not 0 <= now_ns - self._searched_ns < self._interval_ns
+
+    def _search_near(self, local: LocalDetector, luma: UInt8Array, now_ns: int) -> list[Track] | None:
+        """The live tracks that are where they were; None if one that was there is lost."""
+        found: list[tuple[Track, Detection]] = []
+        for track in self.tracker.live(now_ns):
+            detection = local.detect_near(luma, track.box)
+            if detection is not None:
+                found.append((track, detection))
+            elif not track.missed:
+                track.missed = True
+                return None
+        for track, detection in found:
+            self.tracker.follow(track, detection, now_ns)
+        return [track for track, _ in found]
+
+    def _search_whole(self, luma: UInt8Array, now_ns: int) -> list[Track]:
+        self._searched_ns = now_ns
+        detections = [found for found in self._detector.detect(luma) if found.score >= self._min_score]
+        return self.tracker.update(detections, now_ns)

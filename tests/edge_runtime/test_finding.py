@@ -1,0 +1,152 @@
+"""Whole searches at intervals, neighbourhoods in between, and no result from the past."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.detectors import Detection, load_detector
+from edge_runtime.finding import FaceFinder
+from edge_runtime.preprocess import Box, UInt8Array, to_luma
+from edge_runtime.sources import open_source
+from edge_runtime.tracking import IouTracker
+
+FRAME = np.zeros((100, 100), np.uint8)
+INTERVAL_NS = 40_000_000
+
+
+class World:
+    """Faces where the test puts them, and a count of what the search cost."""
+
+    name = "world"
+
+    def __init__(self) -> None:
+        self.faces: list[Box] = []
+        self.whole = 0
+        self.near = 0
+
+    def detect(self, luma: UInt8Array) -> list[Detection]:
+        self.whole += 1
+        return [Detection(box, 0.9) for box in self.faces]
+
+    def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
+        self.near += 1
+        best = max(self.faces, key=box.iou, default=None)
+        return Detection(best, 0.9) if best is not None and box.iou(best) > 0.2 else None
+
+
+class WholeOnly:
+    name = "whole"
+
+    def __init__(self) -> None:
+        self.whole = 0
+
+    def detect(self, luma: UInt8Array) -> list[Detection]:
+        self.whole += 1
+        return []
+
+
+def watch(finder: FaceFinder, first: int, last: int) -> list[list[int]]:
+    """Track numbers of frames `first` to `last` - 1 at 25 frames/s."""
+    return [[t.number for t in finder.find(FRAME, i * INTERVAL_NS)] for i in range(first, last)]
+
+
+def make(world: World | WholeOnly, interval_s: float = 0.2) -> FaceFinder:
+    return FaceFinder(world, IouTracker(), interval_s=interval_s)
+
+
+def test_a_face_that_stays_costs_one_whole_search_per_interval() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    assert watch(make(world), 0, 25) == [[1]] * 25
+    assert (world.whole, world.near) == (5, 20)
+
+
+def test_a_face_that_appears_is_seen_within_the_interval() -> None:
+    world = World()
+    finder = make(world)
+    assert watch(finder, 0, 3) == [[]] * 3
+    world.faces = [Box(10, 10, 30, 30)]
+    assert watch(finder, 3, 6)[-1] == [1]
+
+
+def test_a_face_that_leaves_is_gone_in_the_same_frame() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30), Box(60, 10, 30, 30)]
+    finder = make(world)
+    watch(finder, 0, 2)
+    world.faces = world.faces[:1]
+    assert watch(finder, 2, 3) == [[1]]
+    # The loss was looked into with one whole search, and only one.
+    assert world.whole == 2
+    watch(finder, 3, 5)
+    assert world.whole == 2
+
+
+def test_a_face_that_jumps_is_found_at_once() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    finder = make(world)
+    watch(finder, 0, 2)
+    world.faces = [Box(60, 60, 30, 30)]
+    assert watch(finder, 2, 3) == [[2]]
+
+
+def test_a_face_that_returns_keeps_its_number() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    finder = make(world)
+    watch(finder, 0, 2)
+    world.faces = []
+    assert watch(finder, 2, 6) == [[]] * 4
+    world.faces = [Box(12, 10, 30, 30)]
+    assert watch(finder, 6, 7) == [[1]]
+
+
+def test_without_a_local_search_or_interval_every_frame_is_searched_whole() -> None:
+    plain = WholeOnly()
+    watch(make(plain), 0, 5)
+    assert plain.whole == 5
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    watch(make(world, interval_s=0), 0, 5)
+    assert (world.whole, world.near) == (5, 0)
+
+
+def test_a_still_stands_alone() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    finder = make(world)
+    assert [t.number for t in finder.find_in_still(FRAME, 0)] == [1]
+    world.faces = [Box(60, 60, 30, 30)]
+    assert [t.number for t in finder.find_in_still(FRAME, 1)] == [1]
+
+
+def test_haar_follows_a_portrait_that_moves(portrait: UInt8Array) -> None:
+    detector = load_detector("haar")
+    finder = FaceFinder(detector, IouTracker(), interval_s=10)
+    for frame in open_source("demo:12").frames():
+        (track,) = finder.find(frame.luma, frame.scene_ns)
+        (whole,) = detector.detect(frame.luma)
+        assert track.box.iou(whole.box) > 0.6
+    assert track.number == 1
+
+
+@pytest.mark.data
+def test_reported_boxes_are_those_of_a_whole_search(media: Path) -> None:
+    """On real video, what is reported between whole searches lies where a whole search would find it."""
+    detector = load_detector("haar")
+    finder = make(detector)  # type: ignore[arg-type]
+    capture = cv2.VideoCapture(str(media / "webcam.mp4"))
+    reported = agreeing = 0
+    for index in range(60):
+        luma = to_luma(capture.read()[1])  # type: ignore[arg-type]
+        tracks = finder.find(luma, index * INTERVAL_NS)
+        whole = [found.box for found in detector.detect(luma)]
+        reported += len(tracks)
+        agreeing += sum(any(track.box.iou(box) > 0.5 for box in whole) for track in tracks)
+    assert reported >= 57
+    assert agreeing == reported
