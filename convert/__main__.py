@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_tflite(verbs)
+    _add_onnx(verbs)
     _add_verify(verbs)
     return parser
 
@@ -38,6 +39,18 @@ def _add_tflite(verbs: Any) -> None:
     _add_calibration_options(verb)
     _add_exam_options(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_tflite"))
+
+
+def _add_onnx(verbs: Any) -> None:
+    verb = verbs.add_parser("onnx", help="Keras to ONNX, with contract and parity gate")
+    verb.add_argument("model", type=Path, metavar="MODEL", help=".keras, .h5, .json or SavedModel folder")
+    verb.add_argument("--quantize", choices=("float32", "int8"), default="float32", help="default: float32")
+    verb.add_argument("--nchw", action="store_true", help="channels first, as OpenCV's dnn wants them")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
+    _add_source_options(verb)
+    _add_calibration_options(verb)
+    _add_exam_options(verb)
+    verb.set_defaults(run=_verb("convert.verbs", "run_onnx"))
 
 
 def _add_verify(verbs: Any) -> None:

@@ -15,7 +15,7 @@ from convert.verify import Parity, compare
 from edge_runtime.classifier import Classifier
 from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import LabeledImages, fit_pictures
-from edge_runtime.modelfile import split_tflite
+from edge_runtime.modelfile import split_onnx, split_tflite
 
 LAYER_IMAGES = 64
 """Pictures that the per-layer ratio is averaged over."""
@@ -95,10 +95,16 @@ class Inspection:
         return results
 
     def _layers(self, candidate: Path) -> tuple[LayerError, ...]:
-        if self._source is None or candidate.suffix != ".tflite" or not self._worst:
+        if self._source is None or not self._worst:
             return ()
+        pixels = fit_pictures(self._images.images[:LAYER_IMAGES], self._contract.input)
+        data = candidate.read_bytes()
+        if candidate.suffix == ".onnx":
+            from convert.onnx import layer_errors
+
+            graph, _ = split_onnx(data, candidate)
+            return worst_layers(layer_errors(self._source, graph, pixels), self._worst)
         if self._exact is None:
             self._exact = convert_tflite(self._source, Recipe("float32"), None)
-        pixels = fit_pictures(self._images.images[:LAYER_IMAGES], self._contract.input)
-        graph, _ = split_tflite(candidate.read_bytes(), candidate)
+        graph, _ = split_tflite(data, candidate)
         return worst_layers(tflite_layer_errors(self._exact, graph, pixels), self._worst)

@@ -17,6 +17,9 @@ from edge_runtime.preprocess import to_tensor
 MAX_DB = 150.0
 """Ratio reported for tensors that agree to the last bit."""
 
+ROUNDING_DB = 45.0
+"""What rounding to 8 bits leaves by itself: an operation fed with better than this is not to blame."""
+
 
 @dataclass(frozen=True)
 class LayerError:
@@ -53,14 +56,15 @@ def tflite_layer_errors(
                 noise[name] += float(np.square(wanted[name] - given[name]).sum())
     ratios = {name: ratio_db(signal[name], noise[name]) for name in shared}
     return tuple(
-        LayerError(short_name(name), rounded.ops[name], ratios[name], _drop(name, ratios, rounded.feeds))
+        LayerError(short_name(name), rounded.ops[name], ratios[name], own_drop(name, ratios, rounded.feeds))
         for name in shared
     )
 
 
-def _drop(name: str, ratios: Mapping[str, float], feeds: Mapping[str, Sequence[str]]) -> float:
+def own_drop(name: str, ratios: Mapping[str, float], feeds: Mapping[str, Sequence[str]]) -> float:
+    """How far a tensor's ratio lies below `ROUNDING_DB` and the worst of what feeds it; 0 for the first."""
     before = [ratios[feed] for feed in feeds[name] if feed in ratios]
-    return max(0.0, min(before) - ratios[name]) if before else 0.0
+    return max(0.0, min(*before, ROUNDING_DB) - ratios[name]) if before else 0.0
 
 
 def worst_layers(errors: Sequence[LayerError], count: int = 3) -> tuple[LayerError, ...]:

@@ -45,6 +45,28 @@ def run_tflite(arguments: Namespace) -> int:
     return 0
 
 
+def run_onnx(arguments: Namespace) -> int:
+    check_out(arguments.out, ".onnx")
+    from convert.onnx import convert_onnx, write_onnx
+
+    data = load_dataset(arguments.data)
+    split, images = report_split(data, arguments.split)
+    source = load(arguments)
+    int8 = arguments.quantize == "int8"
+    calibration = calibrate(arguments, data, source.contract.input) if int8 else None
+    progress("converting …")
+    graph = convert_onnx(source, arguments.quantize, calibration, arguments.nchw)
+    record: dict[str, Any] = {"scheme": arguments.quantize, "format": "qdq" if int8 else "float"}
+    if calibration is not None:
+        record["calibration"] = calibration.record
+    contract = replace(source.contract, quantization=record)
+    progress(f"verifying on {len(images)} images …")
+    exam = Exam(split, images, reference_answers(source, images), arguments.min_agreement)
+    done = write_onnx(source, graph, arguments.quantize, contract, exam, arguments.out)
+    show(arguments.format, [done.to_json()], [done.to_text()])
+    return 0
+
+
 def _run_detector(arguments: Namespace) -> int:
     from convert.detector import convert_detector
 

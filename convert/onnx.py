@@ -1,0 +1,200 @@
+"""Keras to ONNX: float32 through tf2onnx, int8 as QDQ through onnxruntime's quantizer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convert.calibration import CalibrationSet
+from convert.layers import worst_layers
+from convert.onnx_layers import onnx_layer_errors
+from convert.quiet import captured_stderr
+from convert.selftest import STEPPED_OTHERS, self_test_of, synthetic_inputs
+from convert.source import SourceModel
+from convert.tflite import own_version, producer_versions
+from convert.write import LAYER_IMAGES, Conversion, Exam, write_verified
+from edge_runtime.backends.onnx import OnnxBackend
+from edge_runtime.contract import InputSpec, ModelContract, SelfTest
+from edge_runtime.datasets import fit_pictures
+from edge_runtime.errors import ContractError, EdgeFerError, UsageError
+from edge_runtime.modelfile import embed_onnx
+
+SCHEMES = ("float32", "int8")
+OPSET = 17
+"""OpenCV 4.11 and every onnxruntime from 1.12 on read it."""
+INPUT = "image"
+
+
+def convert_onnx(
+    source: SourceModel, scheme: str, calibration: CalibrationSet | None = None, nchw: bool = False
+) -> bytes:
+    """ONNX graph with static batch 1, float32 in and out, raw 0..255 pixels.
+
+    Args:
+        calibration: for `int8`.
+        nchw: channels first, as OpenCV's dnn module feeds a network.
+
+    Raises:
+        ContractError: tf2onnx or the quantizer fails.
+    """
+    if scheme not in SCHEMES:
+        raise UsageError(f"unknown scheme {scheme!r}; choose one of {', '.join(SCHEMES)}")
+    graph = _export(source, nchw)
+    if scheme == "float32":
+        return graph
+    if calibration is None:
+        raise UsageError("scheme int8 needs calibration images; give --data")
+    return _quantize(_prepared(graph), calibration.pixels, nchw)
+
+
+def write_onnx(
+    source: SourceModel, graph: bytes, scheme: str, contract: ModelContract, exam: Exam, out: Path
+) -> Conversion:
+    """Embed the contract, reload the file through the device's classifier, compare, then rename.
+
+    Raises:
+        ContractError: the file does not compute what the reference computes; nothing is written.
+    """
+    versions = {name: metadata.version(name) for name in ("tf2onnx", "onnx", "onnxruntime")}
+    contract = replace(
+        contract,
+        producer={**contract.producer, **producer_versions(), **versions},
+        self_test=_self_test(graph, contract.input, scheme),
+    )
+
+    def hint() -> str:
+        return _layer_hint(source, graph, exam)
+
+    final, parity = write_verified(
+        lambda current: embed_onnx(graph, current), contract, exam, out, "onnx", hint
+    )
+    return Conversion(out, f"onnx-{scheme}", len(final), hashlib.sha256(final).hexdigest(), parity, None)
+
+
+def layer_errors(source: SourceModel, graph: bytes, pixels: npt.NDArray[np.uint8]) -> Any:
+    """Signal-to-noise ratios of a quantized graph against the float graph that it was made from."""
+    nchw = _channels_first(graph, source.contract.input)
+    return onnx_layer_errors(_prepared(_export(source, nchw)), graph, arranged(pixels, nchw))
+
+
+def arranged(pixels: npt.NDArray[np.uint8], nchw: bool) -> npt.NDArray[np.float32]:
+    """Pictures (N, height, width, channels) as the graph takes them, float32."""
+    values = pixels.astype(np.float32)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if nchw else values
+
+
+def _export(source: SourceModel, nchw: bool) -> bytes:
+    import tensorflow as tf
+
+    with _quiet_loggers(), captured_stderr():
+        import tf2onnx
+
+        specification = tf.TensorSpec(source.contract.input.shape, tf.float32, name=INPUT)
+        function = tf.function(source.model, input_signature=(specification,))
+        try:
+            model, _ = tf2onnx.convert.from_function(
+                function,
+                input_signature=(specification,),
+                opset=OPSET,
+                inputs_as_nchw=[INPUT] if nchw else None,
+            )
+        except Exception as error:
+            # tf2onnx raises ValueError, KeyError and its own; to the user all of it means one thing.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ContractError(f"tf2onnx cannot convert the model: {reason}") from None
+    model.doc_string = f"{source.contract.name}, made by edge-fer {own_version()}"
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _prepared(graph: bytes) -> bytes:
+    """Batch normalization folded, shapes inferred: what the quantizer wants."""
+    with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder, _quiet_loggers():
+        from onnxruntime.quantization import quant_pre_process
+
+        given, prepared = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
+        given.write_bytes(graph)
+        quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
+        return prepared.read_bytes()
+
+
+def _quantize(graph: bytes, pixels: npt.NDArray[np.uint8], nchw: bool) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder, _quiet_loggers(), captured_stderr():
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+        class Reader(CalibrationDataReader):
+            def __init__(self) -> None:
+                self._pictures = iter(arranged(pixels, nchw))
+
+            def get_next(self) -> Mapping[str, npt.NDArray[np.float32]] | None:
+                picture = next(self._pictures, None)
+                return None if picture is None else {INPUT: picture[None]}
+
+        given, quantized = Path(folder) / "given.onnx", Path(folder) / "quantized.onnx"
+        given.write_bytes(graph)
+        try:
+            quantize_static(
+                str(given),
+                str(quantized),
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        except Exception as error:
+            # The quantizer raises whatever its helpers raise.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ContractError(f"onnxruntime cannot quantize the model: {reason}") from None
+        return quantized.read_bytes()
+
+
+def _self_test(graph: bytes, spec: InputSpec, scheme: str) -> SelfTest:
+    """Vectors with a tolerance that holds for onnxruntime on other processors.
+
+    It chooses kernels by the processor's instructions, so its own results vary a little with them.
+    """
+    plain = OnnxBackend(graph, optimize=False)
+    test = self_test_of(OnnxBackend(graph), synthetic_inputs(spec), [plain])
+    largest = max(abs(value) for values in test.outputs for value in values)
+    others = test.tolerance["default"]
+    if scheme == "int8":
+        others = max(others, STEPPED_OTHERS * largest)
+    return replace(test, tolerance={"onnx": others, "default": others})
+
+
+def _layer_hint(source: SourceModel, graph: bytes, exam: Exam) -> str:
+    pixels = fit_pictures(exam.images.images[:LAYER_IMAGES], source.contract.input)
+    try:
+        worst = worst_layers(layer_errors(source, graph, pixels), 1)
+    except EdgeFerError:
+        return ""
+    return f"; look at layer {worst[0].name} ({worst[0].op}, {worst[0].sqnr_db:.1f} dB)" if worst else ""
+
+
+def _channels_first(graph: bytes, spec: InputSpec) -> bool:
+    import onnx
+
+    (given,) = onnx.load_model_from_string(graph).graph.input
+    shape = tuple(size.dim_value for size in given.type.tensor_type.shape.dim)
+    return shape == (1, spec.channels, spec.height, spec.width)
+
+
+@contextmanager
+def _quiet_loggers() -> Iterator[None]:
+    """tf2onnx and the quantizer log to the root logger."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

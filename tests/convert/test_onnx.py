@@ -1,0 +1,113 @@
+"""ONNX: float and int8, channels last and first, contract in the properties, layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.__main__ import main
+from edge_runtime.classifier import Classifier, self_test
+from edge_runtime.datasets import LabeledImages
+from edge_runtime.modelfile import read_onnx
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("tf2onnx")
+pytestmark = pytest.mark.host
+
+
+def converted(keras_file: Path, data_file: Path, out: Path, *options: str) -> Path:
+    arguments = ["onnx", str(keras_file), "--data", str(data_file), "--out", str(out)]
+    calibration = ["--calibration-images", "40", "--min-agreement", "0.9"]
+    assert main([*arguments, *calibration, *options]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def float_file(
+    tensorflow: Any, keras_file: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("onnx") / "float.onnx"
+    return converted(keras_file, data_file, out, "--min-agreement", "1")
+
+
+@pytest.fixture(scope="module")
+def int8_file(
+    tensorflow: Any, keras_file: Path, data_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("onnx") / "int8.onnx"
+    return converted(keras_file, data_file, out, "--quantize", "int8")
+
+
+def test_float_equals_keras(float_file: Path, keras_model: Any, pictures: LabeledImages) -> None:
+    classifier = Classifier.load(float_file)
+    picture = pictures.images[0]
+    (raw,) = classifier.backend.invoke(classifier.prepare(picture))
+    wanted = np.asarray(keras_model(picture[None, ..., None].astype(np.float32)))
+    assert np.allclose(raw, wanted, atol=1e-4 * np.abs(wanted).max())
+    assert "onnxruntime" in classifier.backend.description
+
+
+def test_the_contract_is_in_the_properties(int8_file: Path) -> None:
+    import onnxruntime
+
+    contract = read_onnx(int8_file).contract
+    session = onnxruntime.InferenceSession(int8_file.read_bytes(), providers=["CPUExecutionProvider"])
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(properties["edge-fer.json"])["labels"] == list(contract.labels)
+    assert properties["labels.txt"].split() == list(contract.labels)
+    assert contract.quantization["format"] == "qdq"
+    assert contract.quantization["calibration"]["images"] == 40
+    assert contract.producer["tf2onnx"]
+
+
+def test_the_onnx_checker_accepts_the_file(float_file: Path, int8_file: Path) -> None:
+    import onnx
+
+    for path in (float_file, int8_file):
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+
+
+def test_the_self_test_holds_and_fails_for_another_graph(float_file: Path) -> None:
+    classifier = Classifier.load(float_file)
+    assert self_test(classifier) == 0
+
+
+def test_channels_first_gives_the_same(
+    float_file: Path, keras_file: Path, data_file: Path, tmp_path: Path, pictures: LabeledImages
+) -> None:
+    nchw = converted(keras_file, data_file, tmp_path / "n.onnx", "--nchw", "--min-agreement", "1")
+    import onnx
+
+    dimensions = onnx.load(nchw).graph.input[0].type.tensor_type.shape.dim
+    assert [size.dim_value for size in dimensions] == [1, 1, 48, 48]
+    first, last = Classifier.load(nchw), Classifier.load(float_file)
+    assert first.backend.input.shape == (1, 48, 48, 1)
+    assert np.allclose(first.predict(pictures.images[1]), last.predict(pictures.images[1]), atol=1e-5)
+
+
+def test_opencv_runs_the_channels_first_file(
+    keras_file: Path, data_file: Path, tmp_path: Path, pictures: LabeledImages
+) -> None:
+    import cv2
+
+    nchw = converted(keras_file, data_file, tmp_path / "n.onnx", "--nchw", "--min-agreement", "1")
+    network = cv2.dnn.readNetFromONNX(str(nchw))
+    network.setInput(pictures.images[2][None, None].astype(np.float32))
+    raw = network.forward().reshape(-1)
+    (wanted,) = Classifier.load(nchw).backend.invoke(pictures.images[2][None, ..., None].astype(np.float32))
+    assert np.allclose(raw, wanted.reshape(-1), atol=1e-3 * np.abs(wanted).max())
+
+
+def test_verify_names_the_layers_of_the_quantized_file(
+    int8_file: Path, keras_file: Path, data_file: Path, capsys: Any
+) -> None:
+    arguments = ["verify", str(keras_file), str(int8_file), "--data", str(data_file)]
+    assert main([*arguments, "--min-agreement", "0.9", "--format", "json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert len(result["worst_layers"]) == 3
+    assert all(layer["name"] and layer["drop_db"] >= 0 for layer in result["worst_layers"])
+    assert 5 < result["worst_layers"][0]["sqnr_db"] < 60
