@@ -121,7 +121,7 @@ def _reference(wheel: Path) -> dict[str, str]:
     say("computing the reference outputs with the same wheel on this machine")
     out = result_file("reference")
     words = ("--no-project", "--isolated", "--python", ">=3.11,<3.14", "--with", wheel)
-    job = guest_job(out, ("litert",), None)
+    job = guest_job(out, ("litert",))
     done = call(["uv", "run", "--no-progress", *words, "python", "-P", GUEST, job])
     if done.returncode:
         raise FailedError(f"the reference run failed: {last_lines(done.stderr)}")

@@ -28,7 +28,8 @@ ARMHF = System(
     processors=("cortex-a7",),
     architecture="armhf",
     machine="armv7l",
-    packages=("python3-numpy", "python3-opencv"),
+    packages=("python3-numpy", "python3-opencv", "opencv-data"),
+    cascades="usr/share/opencv4/haarcascades",
     links=(
         (f"{LIBRARIES}/libblas.so.3", "blas/libblas.so.3"),
         (f"{LIBRARIES}/liblapack.so.3", "lapack/liblapack.so.3"),

@@ -47,6 +47,8 @@ class Archive:
             "APT::Install-Recommends": "false",
             "Acquire::Languages": "none",
             "Acquire::Retries": "2",
+            # Without it, an unreachable mirror is a warning and the missing package the error.
+            "APT::Update::Error-Mode": "any",
             "Debug::NoLocking": "true",
         }
         flags = [item for key, value in options.items() for item in ("-o", f"{key}={value}")]

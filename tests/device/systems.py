@@ -42,6 +42,8 @@ class System:
     machine: str = "aarch64"
     packages: tuple[str, ...] = ()
     """From apt, beside Python."""
+    cascades: str = ""
+    """Folder of OpenCV's cascades in the tree, where apt brings them."""
     links: tuple[tuple[str, str], ...] = ()
     """(path in the tree, target): links that maintainer scripts would have made."""
 
@@ -81,7 +83,9 @@ class Run:
 Result = dict[str, Any]
 
 
-def guest_job(out: Path, backends: Sequence[str], portrait: Path | None) -> str:
+def guest_job(
+    out: Path, backends: Sequence[str], portrait: Path | None = None, cascades: Path | None = None
+) -> str:
     """The argument of `guest.py`; without a portrait the models alone are checked."""
     return json.dumps(
         {
@@ -90,6 +94,7 @@ def guest_job(out: Path, backends: Sequence[str], portrait: Path | None) -> str:
             "verbs": portrait is not None,
             "frames": str(FRAMES),
             "portrait": str(portrait),
+            "cascades": str(cascades or ""),
             "out": str(out),
         }
     )
@@ -140,7 +145,8 @@ def _emulate(run: Run, emulator: Emulator, portrait: Path) -> Result | str:
         "EDGE_FER_SCRIPT": str(system.site / "bin" / "edge-fer"),
     }
     python = root / "usr" / "bin" / f"python{system.python}"
-    job = guest_job(out, system.backends, portrait)
+    cascades = root / system.cascades if system.cascades else None
+    job = guest_job(out, system.backends, portrait, cascades)
     done = call(emulator.command(root, python, GUEST, job), env=environment, timeout_s=RUN_LIMIT_S)
     if done.returncode or not out.exists():
         return f"exit status {done.returncode}: {last_lines(done.stderr)}"
