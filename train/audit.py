@@ -182,7 +182,11 @@ def _pictures(page: Page, data: LabeledImages, found: Audit, rng: np.random.Gene
         "Sixteen random images with their labels",
     )
     if found.conflicting:
-        rows = [row for group in found.conflicting[:SHOWN_GROUPS] for row in group[:2]]
+        rows = []
+        for group in found.conflicting[:SHOWN_GROUPS]:
+            # The first image of each of two labels.
+            first = np.unique(data.labels[group], return_index=True)[1][:2]
+            rows += group[np.sort(first)].tolist()
         page.heading("Identical images, conflicting labels")
         page.picture(
             figures.picture_grid(data.images[rows], [title(row) for row in rows], columns=8, cell_in=1.1),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from edge_runtime.datasets import LabeledImages
 
@@ -58,3 +60,21 @@ warmup_epochs = 1
 def write_recipe(path: Path, text: str = RECIPE) -> Path:
     path.write_text(text)
     return path
+
+
+def interrupt_at(patch: pytest.MonkeyPatch, method: str, count: int, moment: str) -> None:
+    """Have Ctrl-C come before or after the `count`-th call of a method of the loop's callback."""
+    from train import loop
+
+    original, calls = getattr(loop._EpochEnd, method), 0
+
+    def interrupted(self: Any, *arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count and moment == "before":
+            raise KeyboardInterrupt
+        original(self, *arguments, **named)
+        if calls == count:
+            raise KeyboardInterrupt
+
+    patch.setattr(loop._EpochEnd, method, interrupted)

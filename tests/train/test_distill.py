@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from tests.train.support import RECIPE, faces, write_npz, write_recipe
+from tests.train.support import RECIPE, faces, interrupt_at, write_npz, write_recipe
 from train import distill as module
 from train.__main__ import main
 from train.distill import DistillationLoss, accuracy
@@ -41,19 +41,9 @@ def test_interrupted_distillation_equals_uninterrupted(
     assert main(["fit", *base, "--epochs", "1", "--out", str(teacher)]) == 0
     verb = ["distill", *base, "--teacher", str(teacher), "--views", "2"]
     assert main([*verb, "--out", str(tmp_path / "whole")]) == 0
-    calls = 0
-    original = module._DistillBatches.__getitem__
-
-    def interrupt(self, index):
-        nonlocal calls
-        calls += 1
-        if calls == 8:
-            raise KeyboardInterrupt
-        return original(self, index)
-
     with monkeypatch.context() as patch:
-        patch.setattr(module._DistillBatches, "__getitem__", interrupt)
-        assert main([*verb, "--out", str(tmp_path / "cut")]) != 0
+        interrupt_at(patch, "on_train_batch_end", 7, "before")
+        assert main([*verb, "--out", str(tmp_path / "cut")]) == 130
     with monkeypatch.context() as patch:
         # The answers are in the run folder; nobody is asked again.
         patch.setattr(module, "_soft", None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from edge_runtime.modelfile import read_keras_contract
-from tests.train.support import CLASSES, RECIPE, faces, write_npz, write_recipe
-from train import loop
+from tests.train.support import CLASSES, RECIPE, faces, interrupt_at, write_npz, write_recipe
 from train.__main__ import main
 from train.inference import load_trained
 
@@ -122,21 +120,6 @@ def test_interrupted_equals_uninterrupted(
     for expected, received in zip(weights(whole[text]), weights(cut), strict=True):
         assert np.array_equal(expected, received)
     assert (whole[text] / "history.json").read_text() == (cut / "history.json").read_text()
-
-
-def interrupt_at(patch: pytest.MonkeyPatch, method: str, count: int, moment: str) -> None:
-    original, calls = getattr(loop._EpochEnd, method), 0
-
-    def interrupted(self: Any, *arguments: Any, **named: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == count and moment == "before":
-            raise KeyboardInterrupt
-        original(self, *arguments, **named)
-        if calls == count:
-            raise KeyboardInterrupt
-
-    patch.setattr(loop._EpochEnd, method, interrupted)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -103,6 +104,12 @@ def test_report_of_one_run_and_of_two(
     one, run = tmp_path / "one.html", str(place / "run")
     assert main(["report", run, "--out", str(one)]) == 0
     assert one.read_text().count("data:image/png;base64,") == 1
+    other = str(shutil.copytree(place / "run", tmp_path / "other"))
+    both = tmp_path / "both.html"
+    assert main(["report", run, other, "--data", str(place / "faces.npz"), "--out", str(both)]) == 0
+    page = both.read_text()
+    assert page.count("data:image/png;base64,") >= 9
+    assert "2 runs compared" in page
     assert main(["report", run, run, "--out", str(one)]) == 2
     assert main(["report", str(tmp_path), "--out", str(one)]) == 1
     assert "give a run folder" in capsys.readouterr().err
@@ -133,7 +140,7 @@ def test_kfold_resumes_and_calibrates_fit(
     assert main(["kfold", *arguments, "--out", str(out), "--folds", "2", "--format", "json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert result == json.loads((out / "kfold.json").read_text())
-    assert result["n"] == 80
+    assert result["n"] == 79
     assert result["top1_mean"] == pytest.approx(np.mean(result["top1_per_fold"]), abs=1e-3)
     before = (out / "fold-1" / "model.keras").stat().st_mtime_ns
     (out / "fold-2" / "model.keras").unlink()
