@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write accuracy.json and confusion-MODEL.png here"
+        "--out", type=Path, metavar="DIR", help="write accuracy.json and confusion-NAME.png here"
     )
 
 
@@ -271,5 +272,11 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
         )
         return
     for result in results:
-        name = Path(result["model_file"]).stem
-        write_bytes(folder / f"confusion-{name}.png", confusion_png(result))
+        write_bytes(folder / f"confusion-{_file_stem(result, results)}.png", confusion_png(result))
+
+
+def _file_stem(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
+    """The model's name as part of a file name, with its digest where several models share it."""
+    name = re.sub(r"[^\w.-]", "_", result["model"])
+    shared = len({other["model_sha256"] for other in results if other["model"] == result["model"]}) > 1
+    return f"{name}-{result['model_sha256'][:8]}" if shared else name

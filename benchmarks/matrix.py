@@ -14,18 +14,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.host import describe_host
 from benchmarks.latency import check_counts, measure_latency, report
 from benchmarks.measure_latency import BOX_PX, FRAME_HW
 from benchmarks.record import LatencyRecord, Record, read_records, write_records
+from benchmarks.sampler import wait_until_idle
 from benchmarks.stats import P99_MIN_VALUES
 from edge_runtime.backends import NAMES
 from edge_runtime.classifier import MODELS_DIR, resolve_model
 from edge_runtime.errors import BackendError, ContractError, EdgeFerError, UsageError
-from edge_runtime.modelfile import read_tflite
+from edge_runtime.modelfile import TFLITE_IDENTIFIER, read_tflite
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--calls", type=int, default=P99_MIN_VALUES, metavar="N")
     parser.add_argument("--processes", type=int, default=3, metavar="N", help="per combination; default 3")
-    parser.add_argument("--instructions", action="store_true", help="also count instructions per call")
+    parser.add_argument(
+        "--instructions", action="store_true", help="with one thread also count instructions per call"
+    )
     parser.add_argument("--keep-void", action="store_true", help="keep void records of an earlier run")
+    parser.add_argument(
+        "--wait-idle",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="before each process wait this long for an idle machine, and repeat once what became void",
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
 
@@ -74,11 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or [count for count in (1, 2, 4) if count <= host.cores]
     check_counts(threads=min(threads))
     backends = arguments.backend or [name for name in NAMES if name != "auto"]
+    contents = {model: _content(model) for model in models}
     wanted = [
-        Job(model, _digest(model), backend, count)
+        Job(model, hashlib.sha256(contents[model]).hexdigest(), backend, count)
         for _, model, backend, count in itertools.product(
             range(arguments.processes), models, backends, threads
         )
+        if (backend == "onnx") == (contents[model][4:8] != TFLITE_IDENTIFIER)
     ]
     records = read_records(arguments.out) if arguments.out.exists() else []
     kept = [record for record in records if arguments.keep_void or not record.void]
@@ -108,9 +120,9 @@ def released_models() -> list[str]:
     return names
 
 
-def _digest(model: Path) -> str:
+def _content(model: Path) -> bytes:
     try:
-        return hashlib.sha256(model.read_bytes()).hexdigest()
+        return model.read_bytes()
     except OSError as error:
         raise ContractError(f"{model}: cannot read the model file ({error.strerror})") from None
 
@@ -151,7 +163,7 @@ def _measure(jobs: Sequence[Job], records: list[Record], arguments: argparse.Nam
         # Instructions do not vary from process to process: one count per combination will do.
         count = arguments.instructions and job.identity not in counted
         try:
-            record = measure_latency(job.model, job.backend, job.threads, arguments.calls, count)
+            record = _measure_one(job, arguments, count)
         except (BackendError, ContractError) as error:
             skipped.add((job.sha256, job.backend))
             _say(f"skipped {job.model.name} with {job.backend}: {error}")
@@ -159,6 +171,19 @@ def _measure(jobs: Sequence[Job], records: list[Record], arguments: argparse.Nam
         counted |= {job.identity} if count else set()
         records.append(record)
         write_records(arguments.out, records)
+
+
+def _measure_one(job: Job, arguments: argparse.Namespace, instructions: bool) -> LatencyRecord:
+    wait_s = 60 * arguments.wait_idle
+    if wait_s and not wait_until_idle(wait_s):
+        _say(f"the machine was never idle for {arguments.wait_idle:g} min; measuring all the same")
+    record = measure_latency(job.model, job.backend, job.threads, arguments.calls, instructions)
+    if record.void and wait_s and wait_until_idle(wait_s):
+        # The count does not suffer from company; the times do.
+        count, source = record.instructions_per_call, record.instructions_source
+        record = measure_latency(job.model, job.backend, job.threads, arguments.calls)
+        record = replace(record, instructions_per_call=count, instructions_source=source)
+    return record
 
 
 def _left(started: float, done: int, total: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.child import memory_bytes, quiet_collector, serve
@@ -64,7 +65,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "backend": classifier.backend.description,
         "backend_name": classifier.backend.name,
         "threads": job["threads"],
-        "source": source.description,
+        # The folder that a source lies in is nobody's business but its owner's.
+        "source": source.description.replace(job["source"], Path(job["source"]).name),
         "realtime": job["realtime"],
         "detector": detector.name,
         "stages": {

@@ -22,6 +22,7 @@ from edge_runtime.errors import EdgeFerError
 
 SAMPLE_EVERY_S = 2.0
 BASELINE_S = 1.0
+IDLE_FOR_S = 3.0
 BUSY_LIMIT_CPUS = 0.1
 """Others may keep this many CPUs busy, on average, before a run is void."""
 STEAL_LIMIT = 0.01
@@ -72,6 +73,20 @@ def run_watched(
     states.append(read_state())
     used_s = _own_cpu_s() - used_before_s
     return result, _environment(host, baseline, states, used_s)
+
+
+def wait_until_idle(limit_s: float) -> bool:
+    """Wait until other programs leave the CPUs alone for `IDLE_FOR_S` seconds; whether they did in time."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        start, used_before_s = read_state(), _own_cpu_s()
+        time.sleep(IDLE_FOR_S)
+        end = read_state()
+        others, steal = cpu_of_others(start, end, _own_cpu_s() - used_before_s)
+        if not void_reasons([start, end], others, steal):
+            return True
+        if time.monotonic() > deadline:
+            return False
 
 
 def child_environment() -> dict[str, str]:

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.record import write_records
+from benchmarks.tables import TABLES, fill
+from edge_runtime.errors import EdgeFerError
+from tests.benchmarks.fabricate import accuracy, environment, latency, pipeline, state
+
+ROOT = Path(__file__).parents[2]
+THROTTLED = environment([state(0.0), state(1.0, 0x4), state(2.0)])
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("void", "hosts")])
+def test_a_record_with_a_live_throttle_flag_never_enters_a_table(name: str) -> None:
+    good = [latency(1), latency(2, model="other", median_ms=2.0), pipeline(1), accuracy()]
+    void = [latency(3, 50.0, around=THROTTLED), pipeline(4, around=THROTTLED)]
+    assert TABLES[name]([*good, *void]) == TABLES[name](good)
+
+
+def test_void_runs_stand_in_a_table_of_their_own_with_the_reason() -> None:
+    table = TABLES["void"]([latency(1), latency(2, around=THROTTLED)])
+    assert table.count("throttled") == 1
+    assert len(table.splitlines()) == 3
+
+
+def test_processes_are_pooled() -> None:
+    table = TABLES["latency"]([latency(1, 1.0), latency(2, 2.0), latency(3, 4.0)])
+    (row,) = table.splitlines()[2:]
+    processes, p50, span = row.split(" | ")[1:4]
+    assert processes == "3 x 1000"
+    assert float(p50) == pytest.approx(2.0, rel=0.02)
+    assert [float(end) for end in span.split(" to ")] == pytest.approx([1.0, 4.0], rel=0.02)
+
+
+def test_only_undominated_models_are_on_the_front() -> None:
+    records = [
+        latency(1, 1.0),
+        latency(2, 2.0, model="slow"),
+        accuracy(correct=70),
+        accuracy(model="slow", correct=60),
+    ]
+    rows = TABLES["pareto"](records).splitlines()[2:]
+    assert rows[0].startswith("| edge-fer-small")
+    assert rows[0].endswith("| yes |")
+    assert rows[1].endswith("| no |")
+    better = TABLES["pareto"]([*records[:3], accuracy(model="slow", correct=80)]).splitlines()[2:]
+    assert [row.split()[-2] for row in better] == ["yes", "yes"]
+
+
+def test_a_document_is_filled_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document, records = tmp_path / "doc.md", tmp_path / "records"
+    document.write_text("# Title\n<!-- generated: latency -->\nold\n<!-- end -->\ntext\n")
+    write_records(records / "a.json", [latency(1)])
+    words = ["tables", str(document), "--records", str(records)]
+    assert main([*words, "--check"]) == 1
+    assert "does not match" in capsys.readouterr().err
+    assert main(words) == 0
+    assert main([*words, "--check"]) == 0
+    text = document.read_text()
+    assert text.startswith("# Title\n")
+    assert text.endswith("\ntext\n")
+    assert "edge-fer-small" in text
+    document.write_text(text.replace("1 x 1000", "9 x 1000"))
+    assert main([*words, "--check"]) == 1
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(EdgeFerError, match="unknown table 'wishes'"):
+        fill("<!-- generated: wishes -->\n<!-- end -->", [])
+    with pytest.raises(EdgeFerError, match="no block"):
+        fill("nothing here", [])
+
+
+def test_the_published_tables_match_the_published_records(capsys: pytest.CaptureFixture[str]) -> None:
+    document, records = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks"
+    assert main(["tables", str(document), "--records", str(records), "--check"]) == 0, (
+        capsys.readouterr().err
+    )
