@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import SourceError, UsageError
 from edge_runtime.sources.base import Frame, FrameSource
+from edge_runtime.sources.options import SourceOptions, Transform
 
-__all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "open_source"]
+__all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "Transform", "open_source"]
 
-HELP = "a video, a picture, a folder of pictures, or `demo` (`demo:N` for N frames)"
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """What a source is asked to deliver."""
-
-    color: bool = False
-    """Whether frames carry `bgr`; luma alone is cheaper."""
-    realtime: bool = False
-    """Whether a video or the demo plays at its own rate and drops what comes too late."""
-    seed: int = 0
-    """Of the demo's motion and noise."""
+HELP = (
+    "picamera2, v4l2:N (a USB camera), a video, a picture, a folder of pictures, rtsp://… or http://…, "
+    "or demo (demo:N for N frames)"
+)
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
 
 
 def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
@@ -33,6 +25,15 @@ def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
         SourceError: it does not exist, cannot be read, or delivers nothing.
     """
     options = options or SourceOptions()
+    source = _open(name, options)
+    if options.transform.is_identity:
+        return source
+    from edge_runtime.sources.transform import TransformedSource
+
+    return TransformedSource(source, options.transform)
+
+
+def _open(name: str, options: SourceOptions) -> FrameSource:
     if not name:
         raise UsageError(f"the source's name is empty; give {HELP}")
     kind, _, argument = name.partition(":")
@@ -40,6 +41,18 @@ def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
         from edge_runtime.sources.demo import open_demo
 
         return open_demo(argument, options)
+    if kind == "picamera2" and not Path(name).exists():
+        from edge_runtime.sources.picamera import open_picamera2
+
+        return open_picamera2(argument, options)
+    if kind == "v4l2" and not Path(name).exists():
+        from edge_runtime.sources.live import open_v4l2
+
+        return open_v4l2(argument, options)
+    if kind in STREAM_SCHEMES and argument.startswith("//"):
+        from edge_runtime.sources.live import open_stream
+
+        return open_stream(name, options)
     path = Path(name)
     if path.is_dir():
         from edge_runtime.sources.folder import FolderSource

@@ -18,9 +18,9 @@ import numpy as np
 
 from edge_runtime.errors import SourceError, UsageError
 from edge_runtime.preprocess import UInt8Array, to_luma
-from edge_runtime.sources import SourceOptions
 from edge_runtime.sources.base import Frame
 from edge_runtime.sources.imagefile import read_image
+from edge_runtime.sources.options import SourceOptions
 
 FRAME_HW = (480, 640)
 RATE_HZ = 25.0

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 
 from edge_runtime.errors import SourceError
-from edge_runtime.sources import SourceOptions
 from edge_runtime.sources.base import Frame, FrameSource
 from edge_runtime.sources.newest import Buffer, NewestFrameReader
+from edge_runtime.sources.options import SourceOptions
 
 FALLBACK_RATE_HZ = 25.0
 """Rate of a file that states none."""
