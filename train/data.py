@@ -76,6 +76,9 @@ def prepare(
     elif section.validation:
         held_out = grouped_holdout(data.select(rows), section.validation, seed)
         validation, rows = data.select(rows[held_out]), rows[~held_out]
+    if validation is not None and not len(validation):
+        # So few images per class that the fraction of each rounds to none.
+        validation = None
     if not len(rows):
         raise DataError(f"{data.source}: no labelled images to train on")
     if section.balance == "upsample":

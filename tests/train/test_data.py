@@ -68,6 +68,12 @@ def test_holdout_is_stratified_and_keeps_identical_pictures_together() -> None:
     assert not np.array_equal(held_out, grouped_holdout(data, 0.2, seed=4))
 
 
+def test_too_few_images_to_hold_any_out() -> None:
+    prepared = prepare(faces(18), DataSection(validation=0.05), seed=0)
+    assert prepared.validation is None
+    assert len(prepared.train) == 15
+
+
 def test_folds_cover_everything_once() -> None:
     data = with_copies(faces(90), [(0, 3), (6, 9)])
     folds = grouped_folds(data, 3, seed=0)
