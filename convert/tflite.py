@@ -137,6 +137,17 @@ def check_exact_input(graph: bytes) -> None:
         )
 
 
+def convert_trained_ranges(source: SourceModel) -> bytes:
+    """Full-int8 graph of a fake-quantized model (`convert.qat`), which holds all ranges itself.
+
+    Raises:
+        ContractError: the converter fails, or pixels would not map one to one.
+    """
+    graph = _convert(source.model, source.contract, Recipe("int8", "int8"), None)
+    check_exact_input(graph)
+    return graph
+
+
 def convert_int8(source: SourceModel, calibration: CalibrationSet) -> bytes:
     """Full-int8 graph, int8 in and out, input exactly pixel - 128.
 

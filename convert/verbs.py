@@ -14,8 +14,8 @@ from convert.inspection import Inspection
 from convert.output import check_out
 from convert.source import SourceModel, load_source
 from convert.statement import Statement
-from convert.tflite import CALIBRATED, Recipe, convert_tflite
-from convert.verify import report_split
+from convert.tflite import CALIBRATED, Recipe, convert_tflite, convert_trained_ranges
+from convert.verify import DEFAULT_MIN_AGREEMENT, TRAINED_MIN_AGREEMENT, report_split
 from convert.write import Exam, reference_answers, write_tflite
 from edge_runtime.contract import CropSpec, InputSpec
 from edge_runtime.datasets import LabeledImages, load_dataset
@@ -32,12 +32,26 @@ def run_tflite(arguments: Namespace) -> int:
     data = load_dataset(arguments.data)
     split, images = report_split(data, arguments.split)
     source = load(arguments)
-    calibration = calibrate(arguments, data, source.contract.input) if recipe.scheme in CALIBRATED else None
-    progress("converting …")
-    graph = convert_tflite(source, recipe, calibration)
-    contract = replace(source.contract, quantization=recipe.record(calibration))
+    ranges = ranges_of(arguments, recipe)
+    if ranges is None:
+        calibration = (
+            calibrate(arguments, data, source.contract.input) if recipe.scheme in CALIBRATED else None
+        )
+        progress("converting …")
+        graph = convert_tflite(source, recipe, calibration)
+        record = recipe.record(calibration)
+    else:
+        from convert.qat import fake_quantized, read_ranges
+
+        progress(f"converting with the ranges of training in {ranges} …")
+        trained = read_ranges(ranges)
+        source = fake_quantized(source, trained)
+        graph = convert_trained_ranges(source)
+        record = {**recipe.record(None), "method": "trained ranges", "ranges_sha256": trained.sha256}
+    contract = replace(source.contract, quantization=record)
     progress(f"verifying on {len(images)} images …")
-    exam = Exam(split, images, reference_answers(source, images), arguments.min_agreement)
+    threshold = threshold_of(arguments, TRAINED_MIN_AGREEMENT if ranges else DEFAULT_MIN_AGREEMENT)
+    exam = Exam(split, images, reference_answers(source, images), threshold)
     done = write_tflite(source, graph, recipe, contract, exam, arguments.out)
     if done.delegation and done.delegation.warning:
         progress(f"warning: {done.delegation.warning}")
@@ -61,7 +75,7 @@ def run_onnx(arguments: Namespace) -> int:
         record["calibration"] = calibration.record
     contract = replace(source.contract, quantization=record)
     progress(f"verifying on {len(images)} images …")
-    exam = Exam(split, images, reference_answers(source, images), arguments.min_agreement)
+    exam = Exam(split, images, reference_answers(source, images), threshold_of(arguments))
     done = write_onnx(source, graph, arguments.quantize, contract, exam, arguments.out)
     show(arguments.format, [done.to_json()], [done.to_text()])
     return 0
@@ -91,7 +105,7 @@ def run_verify(arguments: Namespace) -> int:
         arguments.model,
         split,
         images,
-        min_agreement=arguments.min_agreement,
+        min_agreement=threshold_of(arguments),
         worst=arguments.layers,
         statement=statement_of(arguments),
         tflite_runtime_python=arguments.tflite_runtime_python,
@@ -108,10 +122,29 @@ def run_verify(arguments: Namespace) -> int:
         progress(note)
     if failed:
         raise ContractError(
-            f"argmax agreement below {arguments.min_agreement:.2%}: {'; '.join(failed)}; "
+            f"argmax agreement below {threshold_of(arguments):.2%}: {'; '.join(failed)}; "
             "look at the layers named above, or convert again"
         )
     return 0
+
+
+def ranges_of(arguments: Namespace, recipe: Recipe) -> Path | None:
+    """The ranges file of quantization-aware training: the one given, or the one beside the model."""
+    if arguments.ranges is not None and str(arguments.ranges) == "none":
+        return None
+    if recipe.name != "int8":
+        if arguments.ranges is not None:
+            raise UsageError("--ranges is for int8 with int8 input and output alone")
+        return None
+    if arguments.ranges is not None:
+        return Path(arguments.ranges)
+    beside: Path = arguments.model.with_suffix(".ranges.json")
+    return beside if beside.exists() else None
+
+
+def threshold_of(arguments: Namespace, default: float = DEFAULT_MIN_AGREEMENT) -> float:
+    """Argmax agreement that is demanded."""
+    return default if arguments.min_agreement is None else float(arguments.min_agreement)
 
 
 def statement_of(arguments: Namespace) -> Statement:

@@ -1,0 +1,88 @@
+"""Ranges of training replace the representative set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.__main__ import main
+from edge_runtime.datasets import LabeledImages
+from edge_runtime.errors import ContractError
+from edge_runtime.modelfile import read_tflite
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def trained(
+    keras_model: Any, keras_file: Path, pictures: LabeledImages, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model with the ranges that its layers show on Training, as fine-tuning records them."""
+    import keras
+
+    path = tmp_path_factory.mktemp("qat") / "model.keras"
+    shutil.copy(keras_file, path)
+    ranged = [layer for layer in keras_model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    probe = keras.Model(keras_model.inputs, [layer.output for layer in ranged])
+    values = probe(pictures.split("Training").images[..., None].astype(np.float32))
+    activations = {
+        layer.name: [min(0.0, float(np.min(v))), float(np.max(v))]
+        for layer, v in zip(ranged, values, strict=True)
+    }
+    document = {"schema": 1, "activations": activations}
+    path.with_suffix(".ranges.json").write_text(json.dumps(document))
+    return path
+
+
+def test_ranges_beside_the_model_are_used(
+    trained: Path, data_file: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "q.tflite"
+    arguments = ["tflite", str(trained), "--data", str(data_file), "--out", str(out), "--format", "json"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    (result,) = json.loads(captured.out)
+    assert result["argmax_agreement"] >= 0.995
+    assert result["xnnpack"]["partitions"] == 1
+    assert "model.ranges.json" in captured.err
+    quantization = read_tflite(out).contract.quantization
+    assert quantization["method"] == "trained ranges"
+    assert "calibration" not in quantization
+
+
+def test_ranges_can_be_left_out(trained: Path, data_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "q.tflite"
+    arguments = ["tflite", str(trained), "--data", str(data_file), "--out", str(out), "--ranges", "none"]
+    assert main([*arguments, "--calibration-images", "40", "--min-agreement", "0.9"]) == 0
+    assert read_tflite(out).contract.quantization["calibration"]["images"] == 40
+
+
+@pytest.mark.parametrize(
+    ("document", "fragment"),
+    [
+        ("{}", "not a ranges file"),
+        ("nothing", "not a ranges file"),
+        ('{"schema": 2, "activations": {}}', "schema 2"),
+        ('{"schema": 1, "activations": {"a": [1, 2]}}', "must span zero"),
+        ('{"schema": 1, "activations": {"a": [0]}}', "not a ranges file"),
+    ],
+)
+def test_damaged_ranges_are_refused(tensorflow: Any, tmp_path: Path, document: str, fragment: str) -> None:
+    from convert.qat import read_ranges
+
+    path = tmp_path / "m.ranges.json"
+    path.write_text(document)
+    with pytest.raises(ContractError, match=fragment):
+        read_ranges(path)
+
+
+def test_ranges_of_another_model_are_refused(source: Any) -> None:
+    from convert.qat import Ranges, fake_quantized
+
+    with pytest.raises(ContractError, match="has no layer 'stem'"):
+        fake_quantized(source, Ranges({"stem": (0.0, 1.0)}, ""))
