@@ -10,6 +10,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 import cv2
@@ -132,6 +133,8 @@ class Picamera2Source:
         before_ns: int | None = None
         while not self._closed:
             request = self._capture()
+            if request is None:
+                return
             try:
                 captured_ns = _capture_time_ns(request.get_metadata())
                 if before_ns is not None:
@@ -160,6 +163,7 @@ class Picamera2Source:
             self._camera.close()
 
     def _capture(self) -> Any:
+        """The next request; None if `close` from another thread cancelled the wait."""
         try:
             return self._camera.capture_request(wait=self._options.stall_timeout_s)
         except TimeoutError:
@@ -169,6 +173,8 @@ class Picamera2Source:
                 f"{self.description}: no frame for {self._options.stall_timeout_s:g} s; "
                 "check the camera's cable"
             ) from None
+        except CancelledError:
+            return None
         except RuntimeError as error:
             raise SourceError(f"{self.description}: {_advice(error)}") from None
 
