@@ -12,7 +12,8 @@ from edge_runtime.errors import EdgeFerError
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
 
-BACKENDS_HELP = "auto, litert or tflite-runtime (default: %(default)s, the first that is installed)"
+BACKENDS_HELP = "auto, litert, tflite-runtime or onnx (default: %(default)s, the first that is installed)"
+DETECTORS_HELP = "haar, edge, none (the frame is the face) or yunet:FILE"
 MODEL_HELP = "a model file, or the name of a released model (default: %(default)s)"
 
 
@@ -30,31 +31,59 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(info)
     doctor = verbs.add_parser("doctor", help="check that edge-fer can work here")
     _add_format(doctor)
+    sources = verbs.add_parser("sources", help="list the cameras that are here")
+    _add_format(sources)
+    config = verbs.add_parser("config", help="check the settings of a run and print them as a file")
+    config.add_argument("--print", action="store_true", help="print the result, every key documented")
+    _add_settings(config)
     return parser
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
+    _add_settings(run)
+    run.add_argument("--max-frames", type=_positive, metavar="N", help="end after N processed frames")
+    run.add_argument("--annotate", metavar="OUT.png", help="write the last frame with a face, annotated")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Options that override a configuration file; None where they are not given."""
+    add = parser.add_argument
+    add("--config", metavar="FILE.toml", help="settings; options of the command line go before them")
+    add(
         "--source",
-        default="demo",
         metavar="SOURCE",
-        help="a video, a picture, a folder of pictures, or demo (demo:N for N frames, demo:0 without end; "
-        "default: %(default)s)",
+        help="picamera2, v4l2:N, a video, a picture, a folder, rtsp://… or http://…, or demo (demo:N for N "
+        "frames, demo:0 without end; default: demo)",
     )
-    _add_model(run)
-    run.add_argument(
+    add("--model", metavar="NAME|FILE", help="a released model's name or a file (default: edge-fer-small)")
+    add("--backend", metavar="NAME", help="auto, litert, tflite-runtime or onnx (default: auto)")
+    add("--detector", metavar="NAME", help=f"{DETECTORS_HELP} (default: haar)")
+    add("--threads", type=_positive, metavar="N", help="of the work (default: 1)")
+    add(
         "--sink",
         action="append",
         metavar="SINK",
         help="text, jsonl (stdout), jsonl:FILE (a new file) or jsonl+:FILE (appends); may be repeated "
         "(default: text)",
     )
-    run.add_argument("--max-frames", type=_positive, metavar="N", help="end after N processed frames")
-    run.add_argument(
-        "--realtime", action="store_true", help="play a video at its own rate and drop late frames"
+    add("--realtime", action="store_true", default=None, help="play a video at its rate, drop late frames")
+    add("--size", metavar="WxH", help="picture that a camera is asked for (default: 640x480)")
+    add(
+        "--rate",
+        type=float,
+        metavar="HZ",
+        help="frames per second that a camera is asked for (default: 25)",
     )
-    run.add_argument("--annotate", metavar="OUT.png", help="write the last frame with a face, annotated")
-    run.add_argument("--seed", type=int, default=0, help="of the demo's motion (default: %(default)s)")
+    add("--rotate", type=int, metavar="DEGREES", help="turn frames clockwise: 0, 90, 180 or 270")
+    add("--mirror", action="store_true", default=None, help="exchange left and right")
+    add("--region", metavar="X,Y,W,H", help="part of the frame that is used")
+    add(
+        "--detect-interval",
+        type=float,
+        metavar="S",
+        help="between searches of the whole frame (default: 0.2)",
+    )
+    add("--seed", type=int, metavar="N", help="of the demo's motion (default: 0)")
 
 
 def _add_predict(predict: argparse.ArgumentParser) -> None:
@@ -70,7 +99,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--detector",
         default="haar",
         metavar="NAME",
-        help="haar, none (the frame is the face) or yunet:FILE (default: %(default)s)",
+        help=f"{DETECTORS_HELP} (default: %(default)s)",
     )
     parser.add_argument(
         "--threads", type=_positive, default=1, metavar="N", help="of the work (default: %(default)s)"

@@ -133,8 +133,17 @@ class Pipeline:
         self._smoother = ExponentialSmoother(self.settings.smoothing_s)
         self._model = f"sha256:{classifier.file.sha256}"
 
-    def run(self, max_frames: int | None = None, watch: Watcher | None = None) -> Totals:
+    def run(
+        self,
+        max_frames: int | None = None,
+        watch: Watcher | None = None,
+        done: Callable[[], None] | None = None,
+    ) -> Totals:
         """Process frames until the source ends or `max_frames` are done.
+
+        Args:
+            watch: sees every frame before the sinks do.
+            done: called after every frame that went through to the sinks.
 
         Raises:
             SourceError: the source broke.
@@ -146,6 +155,10 @@ class Pipeline:
                 watch(frame, record)
             for sink in self._sinks:
                 sink.write(record)
+            if done is not None:
+                done()
+            # A camera takes its memory back when nothing views it any more.
+            del frame, record
         return self.totals
 
     def records(self, max_frames: int | None = None) -> Iterator[tuple[Frame, FrameRecord]]:
@@ -176,6 +189,7 @@ class Pipeline:
             )
             self.totals.add(record, stage_ns)
             yield frame, record
+            del frame, record, faces
             if max_frames is not None and self.totals.frames >= max_frames:
                 return
             asked_ns = time.perf_counter_ns()

@@ -5,19 +5,33 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import signal
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import cv2
 
 from edge_runtime.classifier import Classifier, self_test
+from edge_runtime.commands.settings import configuration, pipeline_settings, source_options
+from edge_runtime.config import Config
 from edge_runtime.detectors import load_detector
 from edge_runtime.draw import annotate, check_image_path, write_image
+from edge_runtime.errors import UsageError
+from edge_runtime.notify import Notifier
 from edge_runtime.pipeline import Pipeline, Totals
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.records import STAGES, FaceRecord, FrameRecord
 from edge_runtime.sinks import Sink, open_sink
-from edge_runtime.sources import SourceOptions, open_source
+from edge_runtime.sources import open_source
 from edge_runtime.sources.base import Frame
+
+
+@runtime_checkable
+class SelfTesting(Protocol):
+    """A detector whose model carries self-test vectors."""
+
+    def self_test(self) -> float: ...
 
 
 class Snapshot:
@@ -32,33 +46,57 @@ class Snapshot:
             self.image, self.faces = frame.bgr.copy(), record.faces
 
 
+class _Reload(BaseException):
+    """SIGHUP came: read the configuration again."""
+
+
+class _Terminate(BaseException):
+    """SIGTERM came: close camera and sinks and end, as a service manager wants it."""
+
+
 def run(args: argparse.Namespace) -> int:
-    """Work through the source; the summary goes to stderr.
+    """Work through the source; the summary goes to stderr. SIGHUP reads the configuration again.
 
     Raises:
         EdgeFerError: whatever a user can cause.
     """
     logging.basicConfig(format="edge-fer: %(levelname)s: %(message)s", level=logging.WARNING)
-    cv2.setNumThreads(args.threads)
-    snapshot = Snapshot() if args.annotate else None
     if args.annotate:
         check_image_path(args.annotate)
+    config = configuration(args)
+    with _raising({signal.SIGHUP: _Reload, signal.SIGTERM: _Terminate}):
+        while True:
+            try:
+                return _watch(config, args)
+            except _Terminate:
+                return 0
+            except _Reload:
+                config = _read_again(args, config)
+
+
+def _watch(config: Config, args: argparse.Namespace) -> int:
+    cv2.setNumThreads(config.model.threads)
+    snapshot = Snapshot() if args.annotate else None
+    notifier = Notifier()
     with contextlib.ExitStack() as stack:
-        classifier = Classifier.load(args.model, args.backend, args.threads)
+        classifier = Classifier.load(config.model.name, config.model.backend, config.model.threads)
         stack.callback(classifier.close)
         self_test(classifier)
-        detector = load_detector(args.detector)
-        color = bool(snapshot) or classifier.contract.input.color == "rgb"
-        options = SourceOptions(color=color, realtime=args.realtime, seed=args.seed)
-        source = open_source(args.source, options)
+        detector = load_detector(config.detector.name)
+        if isinstance(detector, SelfTesting):
+            detector.self_test()
+        color = snapshot is not None or classifier.contract.input.color == "rgb"
+        source = open_source(config.source.name, source_options(config.source, color=color))
         stack.callback(source.close)
-        sinks = _open_sinks(args.sink or ["text"], stack)
+        sinks = _open_sinks(config.output.sinks, stack)
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
-        pipeline = Pipeline(source, detector, classifier, sinks)
+        pipeline = Pipeline(source, detector, classifier, sinks, pipeline_settings(config))
+        stack.callback(notifier.stopping)
+        notifier.ready()
         try:
-            pipeline.run(args.max_frames, snapshot)
+            pipeline.run(args.max_frames, snapshot, notifier.frame_done)
         finally:
             _say(summary(pipeline.totals))
     if snapshot is not None:
@@ -68,6 +106,32 @@ def run(args: argparse.Namespace) -> int:
         write_image(args.annotate, annotate(snapshot.image, snapshot.faces))
         _say(f"wrote {args.annotate}")
     return 0
+
+
+@contextlib.contextmanager
+def _raising(exceptions: Mapping[signal.Signals, type[BaseException]]) -> Iterator[None]:
+    """Signals raise inside the block, so that every `finally` runs; their handlers come back afterwards."""
+
+    def handle(number: int, frame: object) -> None:
+        raise exceptions[signal.Signals(number)]
+
+    before = {number: signal.signal(number, handle) for number in exceptions}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _read_again(args: argparse.Namespace, running: Config) -> Config:
+    """The new configuration; the running one where the new one is wrong."""
+    try:
+        config = configuration(args)
+    except UsageError as error:
+        _say(f"error: {error}; going on with the settings before")
+        return running
+    _say("configuration read again")
+    return config
 
 
 def summary(totals: Totals) -> str:
@@ -81,7 +145,7 @@ def summary(totals: Totals) -> str:
     )
 
 
-def _open_sinks(names: list[str], stack: contextlib.ExitStack) -> list[Sink]:
+def _open_sinks(names: Sequence[str], stack: contextlib.ExitStack) -> list[Sink]:
     sinks = []
     for name in names:
         sink = open_sink(name)

@@ -54,6 +54,7 @@ class TransformedSource:
         for frame in self._source.frames():
             bgr = None if frame.bgr is None else apply(transform, frame.bgr)
             yield replace(frame, luma=apply(transform, frame.luma), bgr=bgr)
+            del frame, bgr
 
     def close(self) -> None:
         self._source.close()

@@ -1,0 +1,79 @@
+"""From the command line's words to a configuration, and from that to what a run is made of."""
+
+from __future__ import annotations
+
+import argparse
+
+from edge_runtime.config import Config, SourceConfig, load_config
+from edge_runtime.errors import UsageError
+from edge_runtime.pipeline import PipelineSettings
+from edge_runtime.sources.options import SourceOptions, Transform
+
+
+def configuration(args: argparse.Namespace) -> Config:
+    """The file of `--config`, or the defaults, with the command line's options over it.
+
+    Raises:
+        UsageError: a wrong file or option.
+    """
+    config = load_config(args.config)
+    width, height = _numbers(args.size, "--size", "x", 2) if args.size else (None, None)
+    region = _numbers(args.region, "--region", ",", 4) if args.region else None
+    config = config.override(
+        "source",
+        name=args.source,
+        width=width,
+        height=height,
+        rate_hz=args.rate,
+        realtime=args.realtime,
+        rotate=args.rotate,
+        mirror=args.mirror,
+        region=region,
+        seed=args.seed,
+    )
+    config = config.override("model", name=args.model, backend=args.backend, threads=args.threads)
+    config = config.override("detector", name=args.detector, interval_s=args.detect_interval)
+    return config.override("output", sinks=args.sink)
+
+
+def source_options(source: SourceConfig, *, color: bool) -> SourceOptions:
+    """What the source is asked to deliver.
+
+    Raises:
+        UsageError: a rotation or region that cannot be.
+    """
+    if source.region and len(source.region) != 4:
+        raise UsageError(f"source.region must be x, y, width, height. Received: {source.region!r}")
+    region = (
+        (source.region[0], source.region[1], source.region[2], source.region[3]) if source.region else None
+    )
+    return SourceOptions(
+        color=color,
+        realtime=source.realtime,
+        seed=source.seed,
+        size_wh=(source.width, source.height),
+        rate_hz=source.rate_hz,
+        stall_timeout_s=source.stall_timeout_s,
+        reopen_tries=source.reopen_tries,
+        transform=Transform(region, source.rotate, source.mirror),
+        controls=source.controls,
+    )
+
+
+def pipeline_settings(config: Config) -> PipelineSettings:
+    """How faces are found, followed and calmed."""
+    return PipelineSettings(
+        detect_interval_s=config.detector.interval_s,
+        min_score=config.detector.min_score,
+        min_iou=config.tracking.min_iou,
+        drop_after_s=config.tracking.drop_after_s,
+        smoothing_s=config.tracking.smoothing_s,
+    )
+
+
+def _numbers(text: str, option: str, separator: str, count: int) -> tuple[int, ...]:
+    parts = text.split(separator)
+    if len(parts) != count or not all(part.strip().isdigit() for part in parts):
+        example = separator.join(["640", "480", "320", "240"][:count])
+        raise UsageError(f"{option} must be {count} whole numbers, e.g. {example}. Received: {text!r}")
+    return tuple(int(part) for part in parts)
