@@ -57,7 +57,7 @@ def confusion_png(result: dict[str, Any]) -> bytes:
 
 def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     """Accuracy with its 95 % interval against the p50 of one call, a colour per host and runtime."""
-    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
+    figure = Figure(figsize=(7.6, 5.4), layout="constrained")
     axes = figure.subplots()
     groups = list(dict.fromkeys(_series(point.row) for point in points))
     for point in points:
@@ -88,13 +88,14 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     axes.set_ylabel(f"top-1 on {', '.join(splits)}, % (95 % interval)")
     axes.set_title("Accuracy against latency; filled circles are on the front", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.margins(x=0.15, y=0.1)
+    figure.legend(fontsize=8, loc="outside lower center")
     return to_png(figure)
 
 
 def distributions_png(records: Sequence[LatencyRecord]) -> bytes:
     """Share of calls that took at most a given time, a line per process."""
-    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 5.4), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(_series_of(record) for record in records))
     for record in records:
@@ -116,7 +117,7 @@ def distributions_png(records: Sequence[LatencyRecord]) -> bytes:
     axes.set_ylabel("calls that took at most this, %")
     axes.set_title("Every timed call, a line per process", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=7, loc="outside lower center")
     return to_png(figure)
 
 
@@ -146,7 +147,8 @@ def _series(row: LatencyRow) -> str:
 
 
 def _series_of(record: LatencyRecord) -> str:
-    return f"{record.model}, {record.backend}"
+    host = record.environment.host
+    return f"{record.model}, {record.backend} on {host.board or host.cpu or host.machine}"
 
 
 def _plain_log_ticks(axes: Axes) -> None:

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.accuracy_record import AccuracyRecord, PeerRecord
+from benchmarks.accuracy_record import AccuracyRecord, ClassFigures, PeerRecord
 from benchmarks.files import write_text
 from benchmarks.record import LatencyRecord, PipelineRecord, Record, read_records
-from benchmarks.summary import latency_rows, pareto
+from benchmarks.summary import LatencyRow, latency_rows, pareto
 from benchmarks.text import mebibytes, milliseconds
 from edge_runtime.errors import EdgeFerError, UsageError
 
@@ -112,12 +112,22 @@ def hosts_table(records: Sequence[Record]) -> str:
     return markdown(head, rows)
 
 
+def _named(rows: Sequence[LatencyRow]) -> list[tuple[str, LatencyRow]]:
+    """Rows with a name each; the board is part of it where there are several hosts."""
+    several = len({row.host.fingerprint for row in rows}) > 1
+    boards = [f", {row.host.board or row.host.cpu} [{row.host.fingerprint[:8]}]" for row in rows]
+    return [
+        (f"{row.model}, {row.backend}{board if several else ''}", row)
+        for row, board in zip(rows, boards, strict=True)
+    ]
+
+
 def latency_table(records: Sequence[Record]) -> str:
     """Times per call of every combination."""
     head = ["model, runtime", "processes x calls", "p50 ms", "span of p50", "p90 ms", "p99 ms", "CPU ms"]
     rows = [
         [
-            f"{row.model}, {row.backend}",
+            name,
             f"{row.processes} x {row.calls // row.processes}",
             milliseconds(row.p50_ms),
             f"{milliseconds(row.p50_span_ms[0])} to {milliseconds(row.p50_span_ms[1])}",
@@ -125,7 +135,7 @@ def latency_table(records: Sequence[Record]) -> str:
             milliseconds(row.p99_ms),
             milliseconds(row.cpu_ms),
         ]
-        for row in latency_rows(records)
+        for name, row in _named(latency_rows(records))
     ]
     return markdown(head, rows)
 
@@ -136,7 +146,7 @@ def cost_table(records: Sequence[Record]) -> str:
     head += ["first call ms", "steady MiB", "peak MiB", "partitions", "Minstr per call", "mJ per call"]
     rows = [
         [
-            f"{row.model}, {row.backend}",
+            name,
             milliseconds(row.stages_p50_ms["preprocess"]),
             milliseconds(row.stages_p50_ms["infer"]),
             milliseconds(row.bare_invoke_p50_ms),
@@ -149,7 +159,7 @@ def cost_table(records: Sequence[Record]) -> str:
             "-" if row.instructions_per_call is None else f"{row.instructions_per_call / 1e6:.2f}",
             "-" if row.millijoules_per_call is None else f"{row.millijoules_per_call:.2f}",
         ]
-        for row in latency_rows(records)
+        for name, row in _named(latency_rows(records))
     ]
     return markdown(head, rows)
 
@@ -214,35 +224,37 @@ def accuracy_table(records: Sequence[Record]) -> str:
 
 
 def classes_table(records: Sequence[Record]) -> str:
-    """Precision, recall and F1 per class."""
+    """Precision, recall and F1 per class, a column per model."""
+    found = [record for record in records if isinstance(record, AccuracyRecord)]
+    support = {label: row.support for record in found for label, row in record.classes.items()}
+    head = ["precision / recall / F1 %", "images", *(f"{r.model} on {r.data.split}" for r in found)]
     rows = [
-        [
-            f"{record.model} on {record.data.split}: {label}",
-            *(
-                "-" if share is None else f"{100 * share:.1f}"
-                for share in (figures.precision, figures.recall, figures.f1)
-            ),
-            str(figures.support),
-        ]
-        for record in records
-        if isinstance(record, AccuracyRecord)
-        for label, figures in record.classes.items()
+        [label, str(images), *(_class_cell(record.classes.get(label)) for record in found)]
+        for label, images in support.items()
     ]
-    return markdown(["class", "precision %", "recall %", "F1 %", "images"], rows)
+    return markdown(head, rows)
+
+
+def _class_cell(figures: ClassFigures | None) -> str:
+    if figures is None:
+        return "-"
+    shares = (figures.precision, figures.recall, figures.f1)
+    return " / ".join("-" if share is None else f"{100 * share:.1f}" for share in shares)
 
 
 def pareto_table(records: Sequence[Record]) -> str:
     """Accuracy against time, one thread counted like any other."""
     accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
     points = sorted(pareto(latency_rows(records), accuracies), key=lambda point: point.row.p50_ms)
+    names = [name for name, _ in _named([point.row for point in points])]
     rows = [
         [
-            f"{point.row.model}, {point.row.backend}",
+            name,
             milliseconds(point.row.p50_ms),
             f"{100 * point.accuracy.top1:.2f}",
             "yes" if point.on_front else "no",
         ]
-        for point in points
+        for name, point in zip(names, points, strict=True)
     ]
     return markdown(["model, runtime", "p50 ms", "top-1 %", "on the front"], rows)
 

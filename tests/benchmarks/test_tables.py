@@ -6,7 +6,7 @@ from benchmarks.__main__ import main
 from benchmarks.record import write_records
 from benchmarks.tables import TABLES, fill
 from edge_runtime.errors import EdgeFerError
-from tests.benchmarks.fabricate import accuracy, environment, latency, pipeline, state
+from tests.benchmarks.fabricate import OTHER_HOST, accuracy, environment, latency, pipeline, state
 
 ROOT = Path(__file__).parents[2]
 THROTTLED = environment([state(0.0), state(1.0, 0x4), state(2.0)])
@@ -32,6 +32,13 @@ def test_processes_are_pooled() -> None:
     assert processes == "3 x 1000"
     assert float(p50) == pytest.approx(2.0, rel=0.02)
     assert [float(end) for end in span.split(" to ")] == pytest.approx([1.0, 4.0], rel=0.02)
+
+
+def test_boards_are_told_apart_where_there_are_several() -> None:
+    here, there = latency(1), latency(2, around=environment(host=OTHER_HOST))
+    one, two = TABLES["latency"]([here]), TABLES["latency"]([here, there])
+    assert "Raspberry Pi" not in one
+    assert two.count("Raspberry Pi 4 Model B") == two.count("Raspberry Pi 5 Model B") == 1
 
 
 def test_only_undominated_models_are_on_the_front() -> None:
