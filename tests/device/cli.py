@@ -21,6 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     checks = parser.add_subparsers(dest="check", metavar="CHECK", required=True)
     aarch64 = checks.add_parser("aarch64", help="the wheel on emulated Raspberry Pi processors")
     armhf = checks.add_parser("armhf", help="32-bit Raspberry Pi OS 12, emulated")
+    camera = checks.add_parser("picamera2", help="the camera source on the real Picamera2")
+    camera.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
     for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
         check.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
         check.add_argument("--qemu", type=Path, metavar="FILE", help=f"a {name} to use (10 or later)")
@@ -44,6 +46,10 @@ def main() -> int:
                 from tests.device import aarch64
 
                 aarch64.check(args.mirror, args.qemu, max(1, args.jobs), args.quick, args.write_docs)
+            elif args.check == "picamera2":
+                from tests.device import camera
+
+                camera.check(args.mirror)
             else:
                 from tests.device import armhf
 

@@ -26,11 +26,11 @@ def run(cache: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("check", ["aarch64", "armhf"])
-def test_missing_tools_skip_with_the_reason(tmp_path: Path, check: str) -> None:
+@pytest.mark.parametrize(("check", "tool"), [("aarch64", "uv"), ("armhf", "uv"), ("picamera2", "unshare")])
+def test_missing_tools_skip_with_the_reason(tmp_path: Path, check: str, tool: str) -> None:
     done = run(tmp_path, check)
     assert done.returncode == 77
-    assert done.stdout.startswith(f"{check}: skipped: uv is not installed")
+    assert done.stdout.startswith(f"{check}: skipped: {tool} is not installed")
 
 
 def test_two_runs_do_not_share_the_cache(tmp_path: Path) -> None:
