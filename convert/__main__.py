@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tflite(verbs)
     _add_onnx(verbs)
     _add_verify(verbs)
+    _add_attach(verbs)
     return parser
 
 
@@ -67,6 +68,15 @@ def _add_verify(verbs: Any) -> None:
     _add_exam_options(verb)
     _add_runtime_option(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_verify"))
+
+
+def _add_attach(verbs: Any) -> None:
+    verb = verbs.add_parser("attach-contract", help="let edge-fer run a .tflite or .onnx made elsewhere")
+    verb.add_argument("model", type=Path, metavar="MODEL", help=".tflite or .onnx")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE")
+    _add_source_options(verb)
+    verb.add_argument("--format", choices=("text", "json"), default="text")
+    verb.set_defaults(run=_verb("convert.verbs", "run_attach"))
 
 
 def _add_source_options(verb: argparse.ArgumentParser) -> None:

@@ -45,12 +45,12 @@ def attach_metadata(graph: bytes, contract: ModelContract, version: str) -> byte
     entry = schema.MetadataT()
     entry.name, entry.buffer = METADATA_NAME, len(model.buffers) - 1
     model.metadata = [*entries, entry]
-    builder = _AlignedBuilder(len(graph) + len(content) + 4096)
+    builder = AlignedBuilder(len(graph) + len(content) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-class _AlignedBuilder(flatbuffers.Builder):
+class AlignedBuilder(flatbuffers.Builder):
     """Aligns byte vectors to 16, as the schema demands of buffers; the generated code does not."""
 
     def StartVector(self, elem_size: int, num_elems: int, alignment: int) -> Any:

@@ -128,6 +128,15 @@ def run_verify(arguments: Namespace) -> int:
     return 0
 
 
+def run_attach(arguments: Namespace) -> int:
+    check_out(arguments.out, arguments.model.suffix)
+    from convert.attach import attach_contract
+
+    done = attach_contract(arguments.model, arguments.out, statement_of(arguments), arguments.name)
+    show(arguments.format, [done.to_json()], [done.to_text()])
+    return 0
+
+
 def ranges_of(arguments: Namespace, recipe: Recipe) -> Path | None:
     """The ranges file of quantization-aware training: the one given, or the one beside the model."""
     if arguments.ranges is not None and str(arguments.ranges) == "none":

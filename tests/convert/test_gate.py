@@ -94,14 +94,14 @@ def without_weights(graph: bytes) -> bytes:
     """The same graph with all float constants at zero, which is what some converters leave."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from convert.metadata import _AlignedBuilder
+    from convert.metadata import AlignedBuilder
 
     model = schema.ModelT.InitFromPackedBuf(graph, 0)
     for tensor in model.subgraphs[0].tensors:
         buffer = model.buffers[tensor.buffer]
         if buffer.data is not None and tensor.type == schema.TensorType.FLOAT32:
             buffer.data = np.zeros(len(buffer.data), np.uint8)
-    builder = _AlignedBuilder(len(graph))
+    builder = AlignedBuilder(len(graph))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
