@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy.typing as npt
 
 from edge_runtime.backends import Backend, load_backend
 from edge_runtime.contract import UNCERTAIN, ModelContract
-from edge_runtime.errors import ContractError, UsageError
+from edge_runtime.errors import ContractError, DataError, UsageError
 from edge_runtime.modelfile import ModelFile, read_model
-from edge_runtime.preprocess import UInt8Array, to_tensor
+from edge_runtime.preprocess import Box, UInt8Array, crop_face, to_tensor
 from edge_runtime.selftest import check_vectors
 
 MODELS_DIR = Path(__file__).parent / "models"
@@ -78,9 +79,39 @@ class Classifier:
         (raw,) = self.backend.invoke(tensor)[:1]
         return self.probabilities(raw)
 
-    def predict(self, pixels: UInt8Array) -> FloatArray:
-        """Probabilities (labels,) float32 of a uint8 (height, width[, 3]) face crop."""
-        return self.infer(self.prepare(pixels))
+    def predict(self, faces: UInt8Array | Sequence[UInt8Array]) -> FloatArray:
+        """Probabilities of one face crop or of several.
+
+        Args:
+            faces: uint8 (H, W) luma, or (H, W, 3) RGB for a model that takes colour; or a list or an
+                array (N, H, W[, 3]) of such crops. Crops of another size are resized to the model's.
+
+        Returns:
+            (labels,) float32 for one crop, (N, labels) for several.
+
+        Raises:
+            DataError: not uint8 crops of the shape that the model takes.
+            BackendError: the interpreter failed.
+        """
+        dimensions = 2 if self.contract.input.color == "luma" else 3
+        if isinstance(faces, np.ndarray) and (
+            faces.ndim == dimensions or faces.shape == self.contract.input.shape[1:]
+        ):
+            return self.infer(self.prepare(self._fitted(faces)))
+        if not len(faces):
+            return np.empty((0, len(self.contract.labels)), np.float32)
+        return np.stack([self.infer(self.prepare(self._fitted(face))) for face in faces])
+
+    def _fitted(self, face: UInt8Array) -> UInt8Array:
+        spec = self.contract.input
+        if face.dtype == np.uint8 and face.shape in ((spec.height, spec.width), spec.shape[1:]):
+            return face
+        color = spec.channels == 3
+        sound = face.shape[2:] == (3,) if color else face.ndim == 2
+        if face.dtype != np.uint8 or not sound or not face.size:
+            wanted = "(H, W, 3) RGB" if color else "(H, W) luma"
+            raise DataError(f"a face must be uint8 {wanted}. Received: {face.dtype} {face.shape}")
+        return crop_face(face, Box(0, 0, face.shape[1], face.shape[0]), spec)
 
     def probabilities(self, raw: npt.NDArray) -> FloatArray:
         """Turn a raw output tensor into probabilities by the contract's task and temperature."""
