@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -23,7 +24,7 @@ from edge_runtime.modelfile import embed_keras
 from train.detection import evaluate
 from train.detection.batches import epoch_batches
 from train.detection.loss import BoxLoss, FocalLoss
-from train.detection.recipe import DetectionRecipe, box_map, box_maps
+from train.detection.recipe import DetectionRecipe, DetectionScheduleSection, box_map, box_maps
 from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
 from train.models import build_model
@@ -96,7 +97,7 @@ def fit_detector(
         "keras_backend": keras.backend.backend(),
     }
     steps = max(1, recipe.scenes.scenes // recipe.train.batch_size)
-    model, epoch, history = _start_or_resume(recipe, out, identity, steps)
+    model, epoch, history = _start_or_resume(recipe, out, identity)
     _report_start(recipe, prepared, model, epoch, out)
     maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, model.input_shape[1:3])
     while epoch < recipe.train.epochs:
@@ -106,26 +107,15 @@ def fit_detector(
         if prepared.validation is not None and due:
             row["val_average_precision"] = _average_precision(model, prepared.validation, recipe)
         history.append(row)
-        _save(model, out, epoch, identity, history)
+        _save(model, out, epoch, recipe.train.epochs, identity, history)
         print("  ".join(f"{key} {value:g}" for key, value in row.items()), file=sys.stderr)
     return _finish(recipe, prepared, model, history, out, identity)
 
 
-def compile_model(model: Model, recipe: DetectionRecipe, steps: int) -> None:
-    """Compile with AdamW, a cosine to zero and the losses.
-
-    Args:
-        steps: batches per epoch, which the learning-rate schedule counts in.
-    """
+def compile_model(model: Model, recipe: DetectionRecipe) -> None:
+    """Compile with AdamW and the losses; the loop sets the learning rate."""
     section = recipe.train
-    warmup = round(section.warmup_epochs * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else section.learning_rate,
-        decay_steps=max(section.epochs * steps - warmup, 1),
-        warmup_target=section.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=section.weight_decay)
+    optimizer = keras.optimizers.AdamW(section.learning_rate, weight_decay=section.weight_decay)
     _spare_from_decay(optimizer)
     losses = [FocalLoss() if name.startswith("score") else BoxLoss() for name in OUTPUTS]
     # XLA on a CPU takes twice the time of TensorFlow's own kernels here.
@@ -133,12 +123,22 @@ def compile_model(model: Model, recipe: DetectionRecipe, steps: int) -> None:
     model.compile(optimizer=optimizer, loss=losses, jit_compile=jit)
 
 
+def learning_rate(section: DetectionScheduleSection, progress: float) -> float:
+    """Rate after `progress` epochs: warm-up, constant, cool-down."""
+    if progress < section.warmup_epochs:
+        return section.learning_rate * progress / section.warmup_epochs
+    left = section.epochs - progress
+    if left >= section.cooldown_epochs:
+        return section.learning_rate
+    return section.learning_rate * (1 - math.sqrt(1 - left / section.cooldown_epochs))
+
+
 def _spare_from_decay(optimizer: Any) -> None:
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
 
 def _start_or_resume(
-    recipe: DetectionRecipe, out: Path, identity: dict[str, Any], steps: int
+    recipe: DetectionRecipe, out: Path, identity: dict[str, Any]
 ) -> tuple[Model, int, list[dict[str, float]]]:
     state_path = out / STATE_NAME
     if not state_path.exists():
@@ -147,7 +147,7 @@ def _start_or_resume(
         model = build_model(recipe.model.architecture, shape, 1, **recipe.model.parameters)
         if len(model.outputs) != len(OUTPUTS):
             raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
-        compile_model(model, recipe, steps)
+        compile_model(model, recipe)
         return model, 0, []
     try:
         state = json.loads(state_path.read_text(encoding="utf-8"))
@@ -155,6 +155,13 @@ def _start_or_resume(
             raise DataError(
                 f"{out}: holds a run of another recipe, seed, backend or data; give another --out "
                 "or delete the folder"
+            )
+        epochs = min(recipe.train.epochs, int(state["epochs"]))
+        other = recipe.train.epochs != state["epochs"]
+        if other and state["epoch"] > epochs - recipe.train.cooldown_epochs:
+            raise DataError(
+                f"{out}: the run of {state['epochs']} epochs has begun to cool down, it cannot be resumed "
+                f"with {recipe.train.epochs}; give another --out or delete the folder"
             )
         model = keras.saving.load_model(out / state["checkpoint"])
         # Which variables are spared is not part of a saved optimizer.
@@ -179,7 +186,7 @@ def _train_epoch(
         seed=seed,
         epoch=epoch,
     )
-    total = 0.0
+    total = rate = 0.0
     with tqdm(
         total=steps,
         desc=f"epoch {epoch + 1}/{section.epochs}",
@@ -189,6 +196,8 @@ def _train_epoch(
         mininterval=1.0,
     ) as bar:
         for step, (pixels, targets) in enumerate(batches, start=1):
+            rate = learning_rate(section, epoch + (step - 0.5) / steps)
+            model.optimizer.learning_rate = rate
             logs = model.train_on_batch(pixels, targets, return_dict=True)
             total += float(logs["loss"])
             if not np.isfinite(total):
@@ -198,17 +207,28 @@ def _train_epoch(
             bar.set_postfix(loss=f"{total / step:.3f}", refresh=False)
     return {
         "epoch": epoch + 1,
-        "learning_rate": float(model.optimizer.learning_rate),
+        "learning_rate": round(rate, 8),
         "loss": round(total / steps, 5),
     }
 
 
 def _save(
-    model: Model, out: Path, epoch: int, identity: dict[str, Any], history: list[dict[str, float]]
+    model: Model,
+    out: Path,
+    epoch: int,
+    epochs: int,
+    identity: dict[str, Any],
+    history: list[dict[str, float]],
 ) -> None:
     checkpoint = out / f"checkpoint-{epoch:04d}.keras"
     write_atomically(checkpoint, model.save)
-    state = {"epoch": epoch, "checkpoint": checkpoint.name, "identity": identity, "history": history}
+    state = {
+        "epoch": epoch,
+        "epochs": epochs,
+        "checkpoint": checkpoint.name,
+        "identity": identity,
+        "history": history,
+    }
     write_json(out / STATE_NAME, state)
     write_json(out / HISTORY_NAME, history)
     for old in out.glob("checkpoint-*.keras"):

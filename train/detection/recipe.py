@@ -68,10 +68,14 @@ class DetectionScheduleSection:
     epochs: int
     batch_size: int = 32
     learning_rate: float = 2e-3
-    """Peak; cosine to zero over all epochs (Loshchilov & Hutter 2016, arXiv 1608.03983)."""
+    """Constant after the warm-up, until the cool-down takes it to zero."""
     weight_decay: float = 1e-4
     """Decoupled (AdamW, Loshchilov & Hutter 2017, arXiv 1711.05101), on kernels alone."""
     warmup_epochs: float = 1.0
+    cooldown_epochs: int = 0
+    """Last epochs, in which the learning rate falls to zero as 1 - sqrt(progress) (Hägele et al. 2024,
+    arXiv 2405.18392). Until they begin, a run can be resumed with another number of epochs: nothing
+    before them depends on it."""
     box_weight: float = 1.5
     """Weight of the boxes' loss beside that of the scores."""
     validate_every: int = 1
@@ -104,10 +108,11 @@ class DetectionRecipe:
     contract: DetectionContractSection = field(default_factory=DetectionContractSection)
 
     def identity(self) -> dict[str, Any]:
-        """What the weights depend on, as JSON knows it."""
+        """What the weights depend on beside the number of epochs, as JSON knows it."""
         document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         for key in ("name", "description", "contract"):
             del document[key]
+        del document["train"]["epochs"], document["train"]["validate_every"]
         return document
 
 
@@ -137,6 +142,9 @@ def detection_recipe(document: Mapping[str, Any], source: str) -> DetectionRecip
     sizes = recipe.scenes.face_height
     if len(sizes) != 2 or not 0 < sizes[0] < sizes[1] <= 2:
         raise UsageError(f"{source}: [scenes] face_height must be [smallest, largest]. Received: {sizes!r}")
+    schedule = recipe.train
+    if not 0 <= schedule.cooldown_epochs <= schedule.epochs:
+        raise UsageError(f"{source}: [train] cooldown_epochs must be 0..epochs")
     if recipe.train.validate_every < 1 or recipe.train.epochs < 1 or recipe.train.batch_size < 1:
         raise UsageError(f"{source}: [train] epochs, batch_size and validate_every must be at least 1")
     box_maps(recipe.data, source)

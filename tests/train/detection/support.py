@@ -29,6 +29,8 @@ jpeg = 0
 
 [train]
 epochs = 2
+cooldown_epochs = 1
+warmup_epochs = 0.5
 batch_size = 4
 """
 

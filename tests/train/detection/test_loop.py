@@ -19,7 +19,7 @@ from edge_runtime.modelfile import read_keras_contract  # noqa: E402
 from tests.train.detection.support import RECIPE, boxed_images, write_yolo  # noqa: E402
 from train.detection import loop  # noqa: E402
 from train.detection.evaluate import quality, threshold_for_alarms  # noqa: E402
-from train.detection.recipe import DetectionRecipe, detection_recipe  # noqa: E402
+from train.detection.recipe import DetectionRecipe, DetectionScheduleSection, detection_recipe  # noqa: E402
 
 
 def recipe(epochs: int = 2) -> DetectionRecipe:
@@ -65,7 +65,17 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(
     assert contract.producer["train_images"] == 6
 
     with pytest.raises(DataError, match="another recipe"):
+        loop.fit_detector(recipe(), data, tmp_path / "resumed", seed=4)
+    with pytest.raises(DataError, match="begun to cool down"):
         loop.fit_detector(recipe(3), data, tmp_path / "resumed", seed=3)
+
+
+def test_the_rate_warms_up_stays_and_cools_down() -> None:
+    section = DetectionScheduleSection(epochs=10, learning_rate=1.0, warmup_epochs=2, cooldown_epochs=4)
+    rates = [loop.learning_rate(section, progress) for progress in (0, 1, 2, 5, 6, 7, 10)]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 0.5, 0])
+    longer = replace(section, epochs=20)
+    assert loop.learning_rate(longer, 6) == loop.learning_rate(section, 6)
 
 
 def test_pictures_without_people_are_never_trained_on() -> None:
