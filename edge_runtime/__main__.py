@@ -63,8 +63,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--sink",
         action="append",
         metavar="SINK",
-        help="text, jsonl (stdout), jsonl:FILE (a new file) or jsonl+:FILE (appends); may be repeated "
-        "(default: text)",
+        help="text, jsonl (stdout), jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, "
+        "hook:COMMAND (runs it on each event) or sqlite:FILE (counts); may be repeated (default: text)",
     )
     add("--realtime", action="store_true", default=None, help="play a video at its rate, drop late frames")
     add("--size", metavar="WxH", help="picture that a camera is asked for (default: 640x480)")

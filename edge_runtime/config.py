@@ -71,7 +71,19 @@ class TrackingConfig:
 class OutputConfig:
     """Where results go."""
 
-    sinks: tuple[str, ...] = _key(("text",), "text, jsonl, jsonl:FILE, jsonl+:FILE; several at once")
+    sinks: tuple[str, ...] = _key(
+        ("text",), "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE"
+    )
+
+
+@dataclass(frozen=True)
+class EventsConfig:
+    """When the sinks events and hook report something."""
+
+    arrive_after_s: float = _key(0.3, "a face must be there for so long to have arrived")
+    leave_after_s: float = _key(0.5, "a face must be gone for so long to have left")
+    change_after_s: float = _key(0.5, "another expression must last for so long")
+    min_interval_s: float = _key(1.0, "between two changes that are reported of one face")
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
 
     def override(self, section: str, **values: Any) -> Config:
         """A copy in which the values that are not None replace those of a section.
@@ -106,6 +119,10 @@ MINIMA: Mapping[str, float] = {
     "tracking.min_iou": 0,
     "tracking.drop_after_s": 0,
     "tracking.smoothing_s": 0,
+    "events.arrive_after_s": 0,
+    "events.leave_after_s": 0,
+    "events.change_after_s": 0,
+    "events.min_interval_s": 0,
 }
 MAXIMA: Mapping[str, float] = {"detector.min_score": 1, "tracking.min_iou": 1, "source.rate_hz": 1000}
 

@@ -186,6 +186,7 @@ class Pipeline:
                 model=self._model,
                 backend=self._classifier.backend.description,
                 source=frame.name,
+                t_scene_ns=frame.t_scene_ns,
             )
             self.totals.add(record, stage_ns)
             yield frame, record

@@ -60,6 +60,13 @@ class FrameRecord:
     """Runtime that computed the result, e.g. `ai-edge-litert 2.3.0 xnnpack threads=1`."""
     source: str = field(default="")
     """Path of the picture, for image and folder sources."""
+    t_scene_ns: int | None = None
+    """Time in the film, where that runs at another pace than the clock; not part of the JSON object."""
+
+    @property
+    def scene_ns(self) -> int:
+        """Time by which dwell times are measured."""
+        return self.t_capture_ns if self.t_scene_ns is None else self.t_scene_ns
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of one line."""

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -18,6 +19,7 @@ from edge_runtime.config import Config
 from edge_runtime.detectors import load_detector
 from edge_runtime.draw import annotate, check_image_path, write_image
 from edge_runtime.errors import UsageError
+from edge_runtime.events import EventSettings
 from edge_runtime.notify import Notifier
 from edge_runtime.pipeline import Pipeline, Totals
 from edge_runtime.preprocess import UInt8Array
@@ -88,7 +90,7 @@ def _watch(config: Config, args: argparse.Namespace) -> int:
         color = snapshot is not None or classifier.contract.input.color == "rgb"
         source = open_source(config.source.name, source_options(config.source, color=color))
         stack.callback(source.close)
-        sinks = _open_sinks(config.output.sinks, stack)
+        sinks = _open_sinks(config, stack)
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
@@ -145,10 +147,10 @@ def summary(totals: Totals) -> str:
     )
 
 
-def _open_sinks(names: Sequence[str], stack: contextlib.ExitStack) -> list[Sink]:
+def _open_sinks(config: Config, stack: contextlib.ExitStack) -> list[Sink]:
     sinks = []
-    for name in names:
-        sink = open_sink(name)
+    for name in config.output.sinks:
+        sink = open_sink(name, EventSettings(**asdict(config.events)))
         stack.callback(sink.close)
         sinks.append(sink)
     return sinks

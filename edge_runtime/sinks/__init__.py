@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from edge_runtime.errors import UsageError
+from edge_runtime.events import EventSettings
 from edge_runtime.sinks.base import Sink
 
-HELP = "text, jsonl, jsonl:FILE (a new file) or jsonl+:FILE (appends)"
+HELP = (
+    "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND "
+    "or sqlite:FILE"
+)
 
 __all__ = ["HELP", "Sink", "open_sink"]
 
 
-def open_sink(name: str) -> Sink:
+def open_sink(name: str, events: EventSettings | None = None) -> Sink:
     """Open the sink called `name`.
+
+    Args:
+        events: how long a state must last before `events` and `hook` report it.
 
     Raises:
         UsageError: unknown name.
@@ -26,4 +33,16 @@ def open_sink(name: str) -> Sink:
         from edge_runtime.sinks.jsonl import JsonLinesFile, JsonLinesStream
 
         return JsonLinesFile(argument, append=kind == "jsonl+") if argument else JsonLinesStream()
+    if kind == "events":
+        from edge_runtime.sinks.events import EventsSink
+
+        return EventsSink(argument, events or EventSettings())
+    if kind == "hook" and argument:
+        from edge_runtime.sinks.events import HookSink
+
+        return HookSink(argument, events or EventSettings())
+    if kind == "sqlite" and argument:
+        from edge_runtime.sinks.sqlite import SqliteSink
+
+        return SqliteSink(argument)
     raise UsageError(f"unknown sink {name!r}; choose {HELP}")

@@ -41,14 +41,14 @@ class JsonLinesStream:
         """Stdout stays open."""
 
 
-class JsonLinesFile:
-    """Writes to a file that can be followed while it grows.
+class LineFile:
+    """A file of lines that can be followed while it grows.
 
     Each line goes to the system in one write, so that a reader, or a second process that appends, never
     sees half a line; when a write fails, what it left of its line is cut off again.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+    def __init__(self, path: Path, *, append: bool) -> None:
         """
         Args:
             append: continue an existing file; otherwise a new one takes its place.
@@ -56,21 +56,22 @@ class JsonLinesFile:
         Raises:
             SinkError: the file cannot be opened.
         """
-        self._path = Path(path)
+        self._path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
         try:
-            self._descriptor = os.open(self._path, flags, 0o644)
+            self._descriptor = os.open(path, flags, 0o644)
             if append:
                 self._end_last_line()
         except OSError as error:
             raise SinkError(f"{path}: cannot write the results there ({error.strerror})") from None
 
-    def write(self, record: FrameRecord) -> None:
-        """
+    def write_line(self, text: str) -> None:
+        """Append a line that ends with its line end.
+
         Raises:
-            SinkError: the line cannot be written, e.g. the disk is full.
+            SinkError: it cannot be written, e.g. the disk is full.
         """
-        line = to_line(record).encode()
+        line = text.encode()
         written = 0
         try:
             while written < len(line):
@@ -103,3 +104,27 @@ class JsonLinesFile:
             reader.seek(size - 1)
             if reader.read(1) != b"\n":
                 os.write(self._descriptor, b"\n")
+
+
+class JsonLinesFile:
+    """Writes one object per frame to a file."""
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        """
+        Args:
+            append: continue an existing file; otherwise a new one takes its place.
+
+        Raises:
+            SinkError: the file cannot be opened.
+        """
+        self._file = LineFile(Path(path), append=append)
+
+    def write(self, record: FrameRecord) -> None:
+        """
+        Raises:
+            SinkError: the line cannot be written, e.g. the disk is full.
+        """
+        self._file.write_line(to_line(record))
+
+    def close(self) -> None:
+        self._file.close()

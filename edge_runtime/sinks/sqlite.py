@@ -1,0 +1,140 @@
+"""Sink `sqlite:FILE`: counts per minute, track and expression; no picture and no identity."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_runtime.errors import SinkError
+from edge_runtime.records import FrameRecord
+
+COMMIT_EVERY_S = 30.0
+"""Between two writes to the disk: an SD card wears by writing."""
+LONGEST_STEP_S = 1.0
+"""Most that one frame adds to a face's seconds, so that a gap counts for nothing."""
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    run INTEGER PRIMARY KEY,
+    started INTEGER NOT NULL,
+    model TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS counts (
+    run INTEGER NOT NULL REFERENCES runs (run),
+    minute INTEGER NOT NULL,
+    track INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    frames INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    confidence_sum REAL NOT NULL,
+    PRIMARY KEY (run, minute, track, label)
+) WITHOUT ROWID;
+"""
+"""`minute` is the minute's start in seconds since 1970; track numbers begin again with every run."""
+
+ADD = """
+INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, minute, track, label) DO UPDATE SET
+    frames = frames + excluded.frames,
+    seconds = seconds + excluded.seconds,
+    confidence_sum = confidence_sum + excluded.confidence_sum
+"""
+
+
+@dataclass
+class _Count:
+    frames: int = 0
+    seconds: float = 0.0
+    confidence_sum: float = 0.0
+
+
+class SqliteSink:
+    """Adds up in memory and writes at intervals and at the end."""
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+        """
+        Raises:
+            SinkError: the file cannot be opened or is no such database.
+        """
+        self._path = path
+        self._clock = clock
+        self._pending: dict[tuple[int, int, str], _Count] = {}
+        self._run: int | None = None
+        self._before_ns: int | None = None
+        self._committed_s = time.monotonic()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            self._connection = sqlite3.connect(path, timeout=5.0)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(TABLES)
+        except sqlite3.Error as error:
+            self._abandon()
+            raise self._failure(error) from None
+
+    def write(self, record: FrameRecord) -> None:
+        """
+        Raises:
+            SinkError: the database cannot be written.
+        """
+        if self._run is None:
+            self._run = self._start(record.model)
+        step_s = 0.0
+        if self._before_ns is not None:
+            step_s = min(max(0.0, (record.scene_ns - self._before_ns) / 1e9), LONGEST_STEP_S)
+        self._before_ns = record.scene_ns
+        minute = int(self._clock() // 60) * 60
+        for face in record.faces:
+            count = self._pending.setdefault((minute, face.track, face.label), _Count())
+            count.frames += 1
+            count.seconds += step_s
+            count.confidence_sum += face.confidence
+        if time.monotonic() - self._committed_s >= COMMIT_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been added up.
+
+        Raises:
+            SinkError: the database cannot be written, e.g. the disk is full.
+        """
+        self._committed_s = time.monotonic()
+        if self._connection is None or not self._pending:
+            return
+        rows = [
+            (self._run, *key, count.frames, count.seconds, count.confidence_sum)
+            for key, count in self._pending.items()
+        ]
+        try:
+            with self._connection:
+                self._connection.executemany(ADD, rows)
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+        self._pending.clear()
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            self._abandon()
+
+    def _start(self, model: str) -> int:
+        assert self._connection is not None
+        try:
+            with self._connection:
+                cursor = self._connection.execute(
+                    "INSERT INTO runs (started, model) VALUES (?, ?)", (int(self._clock()), model)
+                )
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def _abandon(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _failure(self, error: sqlite3.Error) -> SinkError:
+        return SinkError(f"{self._path}: cannot keep the counts there ({error})")
