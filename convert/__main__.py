@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_tflite(verbs)
     _add_onnx(verbs)
+    _add_all(verbs)
     _add_verify(verbs)
     _add_attach(verbs)
     return parser
@@ -57,6 +58,17 @@ def _add_onnx(verbs: Any) -> None:
     _add_calibration_options(verb)
     _add_exam_options(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_onnx"))
+
+
+def _add_all(verbs: Any) -> None:
+    verb = verbs.add_parser("all", help="every format, one table, one report page")
+    verb.add_argument("model", type=Path, metavar="MODEL", help=".keras, .h5, .json or SavedModel folder")
+    verb.add_argument("--nchw", action="store_true", help="channels first in the ONNX files")
+    verb.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    _add_source_options(verb)
+    _add_calibration_options(verb)
+    _add_exam_options(verb)
+    verb.set_defaults(run=_verb("convert.verbs", "run_all"))
 
 
 def _add_verify(verbs: Any) -> None:

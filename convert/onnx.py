@@ -81,6 +81,12 @@ def write_onnx(
     return Conversion(out, f"onnx-{scheme}", len(final), hashlib.sha256(final).hexdigest(), parity, None)
 
 
+def quantization_record(scheme: str, calibration: CalibrationSet | None) -> dict[str, Any]:
+    """The contract's `quantization`."""
+    record: dict[str, Any] = {"scheme": scheme, "format": "qdq" if scheme == "int8" else "float"}
+    return {**record, "calibration": calibration.record} if calibration else record
+
+
 def layer_errors(source: SourceModel, graph: bytes, pixels: npt.NDArray[np.uint8]) -> Any:
     """Signal-to-noise ratios of a quantized graph against the float graph that it was made from."""
     nchw = _channels_first(graph, source.contract.input)

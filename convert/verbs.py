@@ -61,7 +61,7 @@ def run_tflite(arguments: Namespace) -> int:
 
 def run_onnx(arguments: Namespace) -> int:
     check_out(arguments.out, ".onnx")
-    from convert.onnx import convert_onnx, write_onnx
+    from convert.onnx import convert_onnx, quantization_record, write_onnx
 
     data = load_dataset(arguments.data)
     split, images = report_split(data, arguments.split)
@@ -70,9 +70,7 @@ def run_onnx(arguments: Namespace) -> int:
     calibration = calibrate(arguments, data, source.contract.input) if int8 else None
     progress("converting …")
     graph = convert_onnx(source, arguments.quantize, calibration, arguments.nchw)
-    record: dict[str, Any] = {"scheme": arguments.quantize, "format": "qdq" if int8 else "float"}
-    if calibration is not None:
-        record["calibration"] = calibration.record
+    record = quantization_record(arguments.quantize, calibration)
     contract = replace(source.contract, quantization=record)
     progress(f"verifying on {len(images)} images …")
     exam = Exam(split, images, reference_answers(source, images), threshold_of(arguments))
@@ -125,6 +123,27 @@ def run_verify(arguments: Namespace) -> int:
             f"argmax agreement below {threshold_of(arguments):.2%}: {'; '.join(failed)}; "
             "look at the layers named above, or convert again"
         )
+    return 0
+
+
+def run_all(arguments: Namespace) -> int:
+    from convert.everything import convert_everything, table
+
+    if is_detector(arguments.model):
+        raise UsageError(f"{arguments.model}: a detector; convert it with the verb tflite")
+    if not arguments.out.is_dir():
+        raise UsageError(f"{arguments.out}: no such folder; make it first")
+    data = load_dataset(arguments.data)
+    split, images = report_split(data, arguments.split)
+    source = load(arguments)
+    calibration = calibrate(arguments, data, source.contract.input)
+    exam = Exam(split, images, reference_answers(source, images), threshold_of(arguments))
+    cost, rows = convert_everything(source, calibration, exam, arguments.out, progress, arguments.nchw)
+    head = f"{cost.macs / 1e6:.1f} MMACs, {cost.parameters:,} parameters; {split}, n = {len(images)}"
+    show(arguments.format, [row.to_json() for row in rows], [head, table(rows)])
+    missing = [row.format for row in rows if row.conversion is None]
+    if missing:
+        raise ContractError(f"not written: {', '.join(missing)}; the table says why")
     return 0
 
 

@@ -1,0 +1,68 @@
+"""What a model costs: multiply-accumulates, parameters, and time per picture here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convert.quiet import captured_stderr
+from edge_runtime.classifier import Classifier
+
+WARMUPS, RUNS = 20, 300
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of the computation, counted in the float32 `.tflite` graph."""
+
+    macs: int
+    """Multiply-accumulates of convolutions and dense layers for one picture."""
+    parameters: int
+    """Weights and biases of those."""
+
+
+def count_cost(graph: bytes) -> Cost:
+    """Count a float32 graph; shapes are static, so the graph says it all."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(graph, 0)
+    subgraph = model.subgraphs[0]
+    kinds = schema.BuiltinOperator
+    macs = parameters = 0
+    for operator in subgraph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D, kinds.FULLY_CONNECTED):
+            continue
+        kernel = subgraph.tensors[operator.inputs[1]]
+        output = subgraph.tensors[operator.outputs[0]]
+        weights, values = int(np.prod(kernel.shape)), int(np.prod(output.shape))
+        # Each output value takes one filter: all inputs of a pixel, or one channel where depthwise.
+        filters = int(kernel.shape[-1] if kind == kinds.DEPTHWISE_CONV_2D else kernel.shape[0])
+        macs += values * weights // filters
+        parameters += weights
+        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+            parameters += int(np.prod(subgraph.tensors[operator.inputs[2]].shape))
+    return Cost(macs, parameters)
+
+
+def median_time_ms(path: Path) -> float:
+    """Median time of one inference through the device's classifier, one thread, this machine.
+
+    A figure to compare formats by, not a benchmark: `python -m benchmarks latency` makes those.
+    """
+    with captured_stderr():
+        classifier = Classifier.load(path)
+    spec = classifier.contract.input
+    picture = np.full(spec.shape[1:], 128, np.uint8)
+    tensor = classifier.prepare(picture)
+    times = []
+    for _ in range(WARMUPS + RUNS):
+        start = time.perf_counter_ns()
+        classifier.infer(tensor)
+        times.append(time.perf_counter_ns() - start)
+    classifier.close()
+    return float(np.median(times[WARMUPS:])) / 1e6
