@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_all(verbs)
     _add_verify(verbs)
     _add_attach(verbs)
+    _add_sheet(verbs)
     return parser
 
 
@@ -89,6 +90,15 @@ def _add_attach(verbs: Any) -> None:
     _add_source_options(verb)
     verb.add_argument("--format", choices=("text", "json"), default="text")
     verb.set_defaults(run=_verb("convert.verbs", "run_attach"))
+
+
+def _add_sheet(verbs: Any) -> None:
+    verb = verbs.add_parser("sheet", help="pictures with a model's answers, to see whether it is fed right")
+    verb.add_argument("model", type=Path, metavar="MODEL", help="any model that convert reads or writes")
+    verb.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="face pictures or folders")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    _add_source_options(verb)
+    verb.set_defaults(run=_verb("convert.verbs", "run_sheet"))
 
 
 def _add_source_options(verb: argparse.ArgumentParser) -> None:

@@ -44,7 +44,11 @@ class SourceModel:
 
     def predict_images(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities (N, labels) of pictures of any size and colour, (N, H, W[, 3])."""
-        return to_probabilities(self.outputs(fit_pictures(images, self.contract.input)), self.contract)
+        return self.predict_pixels(fit_pictures(images, self.contract.input))
+
+    def predict_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities (N, labels) of uint8 (N, height, width, channels) pictures."""
+        return to_probabilities(self.outputs(pixels), self.contract)
 
 
 def load_source(path: Path, name: str | None = None, statement: Statement | None = None) -> SourceModel:

@@ -9,17 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from convert.calibration import CalibrationSet, draw, from_list
-from convert.inspection import Inspection
-from convert.output import check_out
+from convert.inspection import CONVERTED, Inspection
+from convert.output import candidate_file, check_out
+from convert.quiet import captured_stderr
 from convert.source import SourceModel, load_source
 from convert.statement import Statement
 from convert.tflite import CALIBRATED, Recipe, convert_tflite, convert_trained_ranges
 from convert.verify import DEFAULT_MIN_AGREEMENT, TRAINED_MIN_AGREEMENT, report_split
 from convert.write import Exam, reference_answers, write_tflite
+from edge_runtime.classifier import Classifier
 from edge_runtime.contract import CropSpec, InputSpec
-from edge_runtime.datasets import LabeledImages, load_dataset
-from edge_runtime.errors import ContractError, UsageError
+from edge_runtime.datasets import LabeledImages, fit_pictures, load_dataset
+from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 from edge_runtime.modelfile import read_keras_contract
 
 
@@ -145,6 +151,37 @@ def run_all(arguments: Namespace) -> int:
     if missing:
         raise ContractError(f"not written: {', '.join(missing)}; the table says why")
     return 0
+
+
+def run_sheet(arguments: Namespace) -> int:
+    check_out(arguments.out, ".png")
+    from convert.sheet import contact_sheet, read_pictures
+
+    pictures = read_pictures(arguments.images)
+    if arguments.model.suffix in CONVERTED:
+        with captured_stderr():
+            classifier = Classifier.load(arguments.model)
+        labels = classifier.contract.labels
+        shares = [
+            classifier.predict(pixels).copy() for pixels in fitted(pictures, classifier.contract.input)
+        ]
+        probabilities = np.stack(shares)
+    else:
+        source = load(arguments)
+        labels = source.contract.labels
+        probabilities = source.predict_pixels(np.stack(fitted(pictures, source.contract.input)))
+    with candidate_file(arguments.out) as temporary:
+        if not cv2.imwrite(str(temporary), contact_sheet(pictures, probabilities, labels)):
+            raise EdgeFerError(f"{arguments.out}: cannot be written")
+    for picture, row in zip(range(len(pictures)), probabilities, strict=True):
+        progress(f"{picture}: {labels[int(row.argmax())]} {row.max():.0%}")
+    print(arguments.out)
+    return 0
+
+
+def fitted(pictures: list[npt.NDArray[np.uint8]], spec: InputSpec) -> list[npt.NDArray[np.uint8]]:
+    """Pictures of different sizes at the size and colour of a model's input."""
+    return [fit_pictures(picture[None], spec)[0] for picture in pictures]
 
 
 def run_attach(arguments: Namespace) -> int:
