@@ -72,18 +72,32 @@ class OutputConfig:
     """Where results go."""
 
     sinks: tuple[str, ...] = _key(
-        ("text",), "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE"
+        ("text",),
+        "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE, mqtt:HOST",
     )
 
 
 @dataclass(frozen=True)
 class EventsConfig:
-    """When the sinks events and hook report something."""
+    """When the sinks events, hook and mqtt report something."""
 
     arrive_after_s: float = _key(0.3, "a face must be there for so long to have arrived")
     leave_after_s: float = _key(0.5, "a face must be gone for so long to have left")
     change_after_s: float = _key(0.5, "another expression must last for so long")
     min_interval_s: float = _key(1.0, "between two changes that are reported of one face")
+
+
+@dataclass(frozen=True)
+class MqttConfig:
+    """How the sink mqtt talks to its broker."""
+
+    topic: str = _key("edge-fer", "topics begin with this: /status, /event and /state are added")
+    username: str = _key("", "for the broker; empty: none")
+    password_file: str = _key("", "file with the password in its first line")
+    outbox: str = _key("", "file in which events wait through an outage; empty: in memory")
+    outbox_limit: int = _key(10_000, "most events that wait; the oldest give way")
+    summary_s: float = _key(1.0, "between two summaries; 0: none")
+    discovery: bool = _key(False, "tell Home Assistant what there is")
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,7 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
 
     def override(self, section: str, **values: Any) -> Config:
         """A copy in which the values that are not None replace those of a section.
@@ -119,6 +134,8 @@ MINIMA: Mapping[str, float] = {
     "tracking.min_iou": 0,
     "tracking.drop_after_s": 0,
     "tracking.smoothing_s": 0,
+    "mqtt.outbox_limit": 1,
+    "mqtt.summary_s": 0,
     "events.arrive_after_s": 0,
     "events.leave_after_s": 0,
     "events.change_after_s": 0,

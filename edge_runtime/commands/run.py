@@ -150,7 +150,7 @@ def summary(totals: Totals) -> str:
 def _open_sinks(config: Config, stack: contextlib.ExitStack) -> list[Sink]:
     sinks = []
     for name in config.output.sinks:
-        sink = open_sink(name, EventSettings(**asdict(config.events)))
+        sink = open_sink(name, EventSettings(**asdict(config.events)), asdict(config.mqtt))
         stack.callback(sink.close)
         sinks.append(sink)
     return sinks

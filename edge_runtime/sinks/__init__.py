@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from edge_runtime.errors import UsageError
 from edge_runtime.events import EventSettings
 from edge_runtime.sinks.base import Sink
 
 HELP = (
     "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND "
-    "or sqlite:FILE"
+    "sqlite:FILE, mqtt:HOST[:PORT] or mqtts:HOST[:PORT]"
 )
 
 __all__ = ["HELP", "Sink", "open_sink"]
 
 
-def open_sink(name: str, events: EventSettings | None = None) -> Sink:
+def open_sink(
+    name: str, events: EventSettings | None = None, mqtt: Mapping[str, Any] | None = None
+) -> Sink:
     """Open the sink called `name`.
 
     Args:
-        events: how long a state must last before `events` and `hook` report it.
+        events: how long a state must last before `events`, `hook` and `mqtt` report it.
+        mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
 
     Raises:
         UsageError: unknown name.
@@ -45,4 +51,9 @@ def open_sink(name: str, events: EventSettings | None = None) -> Sink:
         from edge_runtime.sinks.sqlite import SqliteSink
 
         return SqliteSink(argument)
+    if kind in ("mqtt", "mqtts") and argument:
+        from edge_runtime.sinks.mqtt import MqttSettings, MqttSink
+
+        settings = MqttSettings(**(mqtt or {}))
+        return MqttSink(argument, settings, events or EventSettings(), tls=kind == "mqtts")
     raise UsageError(f"unknown sink {name!r}; choose {HELP}")
