@@ -180,11 +180,14 @@ def _load_architecture(path: Path, weights: Path | None) -> Any:
     import keras
 
     text = path.read_text(encoding="utf-8")
-    if '"registered_name"' in text:
+    try:
         model = keras.models.model_from_json(text)
+    except (TypeError, ValueError, KeyError):
+        # Keras 2 names its classes otherwise; the reader of .h5 files knows them.
+        architecture = json.dumps(as_keras_2(json.loads(text)))
+    else:
         model.load_weights(weights)
         return model
-    json.loads(text)
     with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder:
         whole = Path(folder) / "model.h5"
         with h5py.File(weights) as source, h5py.File(whole, "w") as target:
@@ -194,8 +197,31 @@ def _load_architecture(path: Path, weights: Path | None) -> Any:
                 group.attrs[key] = value
             for key in source:
                 source.copy(key, group)
-            target.attrs["model_config"] = text.encode()
+            target.attrs["model_config"] = architecture.encode()
         return keras.saving.load_model(whole, compile=False)
+
+
+def as_keras_2(architecture: dict[str, Any]) -> dict[str, Any]:
+    """An architecture as Keras 2 writes it into .h5 files, from what it writes into JSON files.
+
+    There the layers carry a module and a registered name, with which Keras 3 takes them for its own, and
+    the input's shape may stand in the first layer alone.
+    """
+    config = architecture.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        return architecture
+    layers: list[dict[str, Any]] = []
+    for layer in config["layers"]:
+        plain = {key: value for key, value in layer.items() if key not in ("module", "registered_name")}
+        plain = as_keras_2(plain)
+        inner = dict(plain.get("config", {}))
+        if plain.get("class_name") != "InputLayer" and "batch_input_shape" in inner:
+            shape = inner.pop("batch_input_shape")
+            if not layers and architecture.get("class_name") == "Sequential":
+                start = {"batch_input_shape": shape, "dtype": "float32", "name": "image"}
+                layers.append({"class_name": "InputLayer", "config": start})
+        layers.append({**plain, "config": inner})
+    return {**architecture, "config": {**config, "layers": layers}}
 
 
 def _load_saved_model(path: Path) -> Any:

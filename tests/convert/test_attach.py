@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,42 @@ def test_json_and_h5_give_the_notebooks_predictions(notebook: Any, pixels: Any, 
     weights = tmp_path / "m.weights.h5"
     statement = Statement(labels=FER2013_LABELS, input_range=(0, 1), weights=weights)
     source = load_source(tmp_path / "m.json", None, statement)
+    assert np.allclose(source.predict_images(pixels), predictions(notebook, pixels, 0, 1), atol=1e-5)
+
+
+def test_json_of_keras_2_gives_the_notebooks_predictions(
+    notebook: Any, pixels: Any, tmp_path: Path
+) -> None:
+    from convert.source import load_source
+    from convert.statement import Statement
+
+    initializer = {"class_name": "Zeros", "config": {}}
+    convolution = {
+        "name": "conv2d",
+        "batch_input_shape": [None, 48, 48, 1],
+        "dtype": "float32",
+        "filters": 6,
+        "kernel_size": [3, 3],
+        "strides": [2, 2],
+        "padding": "valid",
+        "activation": "relu",
+        "use_bias": True,
+        "bias_initializer": initializer,
+    }
+    layers = [
+        {"class_name": "Conv2D", "config": convolution},
+        {"class_name": "MaxPooling2D", "config": {"name": "pool", "pool_size": [2, 2]}},
+        {"class_name": "Flatten", "config": {"name": "flatten"}},
+        {"class_name": "Dense", "config": {"name": "dense", "units": 7, "activation": "softmax"}},
+    ]
+    architecture = {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
+    document = {**architecture, "keras_version": "2.15.0", "backend": "tensorflow"}
+    (tmp_path / "emotiondetector.json").write_text(json.dumps(document))
+    notebook.save(tmp_path / "emotiondetector.h5")
+    statement = Statement(
+        labels=FER2013_LABELS, input_range=(0, 1), weights=tmp_path / "emotiondetector.h5"
+    )
+    source = load_source(tmp_path / "emotiondetector.json", None, statement)
     assert np.allclose(source.predict_images(pixels), predictions(notebook, pixels, 0, 1), atol=1e-5)
 
 

@@ -1,0 +1,86 @@
+"""The service's unit and the installer: consistent with the program, and failing in one line."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.__main__ import build_parser
+from edge_runtime.config import load_config
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+INSTALLER = DEPLOY / "install.sh"
+
+
+@pytest.fixture(scope="module")
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / "edge-fer.service")
+    return parser
+
+
+def test_unit_runs_a_verb_that_there_is(unit: configparser.ConfigParser) -> None:
+    program, *words = unit["Service"]["ExecStart"].split()
+    assert program.endswith("/edge-fer")
+    args = build_parser().parse_args(words)
+    assert args.verb == "run"
+    assert args.config == "/etc/edge-fer/edge-fer.toml"
+
+
+def test_unit_notifies_watches_and_is_locked_in(unit: configparser.ConfigParser) -> None:
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) > 0
+    assert service["Restart"] == "always"
+    assert service["ProtectSystem"] == "strict"
+    assert service["User"] == "edge-fer"
+    assert "AF_INET" not in service["RestrictAddressFamilies"]
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    text = (DEPLOY / "edge-fer.service").read_text()
+    copy = tmp_path / "edge-fer.service"
+    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True)
+    assert "edge-fer.service" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--fly"], 2, "unknown argument --fly"),
+        (["--root"], 2, "--root needs a value"),
+        (["--wheelhouse", "/none/such"], 1, "no folder /none/such"),
+        (["--rollback", "--root", "/none/such"], 1, "no release before this one"),
+    ],
+)
+def test_installer_says_what_is_wrong(arguments: list[str], status: int, message: str) -> None:
+    if os.geteuid() != 0 and status == 1:
+        message = "must run as root"
+    done = subprocess.run(["bash", str(INSTALLER), *arguments], capture_output=True, text=True)
+    assert done.returncode == status
+    assert message in done.stderr
+
+
+def test_installer_explains_itself() -> None:
+    done = subprocess.run(["bash", str(INSTALLER), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for option in ("--wheelhouse", "--rollback", "--root"):
+        assert option in done.stdout
+
+
+def test_settings_in_the_kiosk_document_are_sound(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "kiosk.md").read_text(), re.DOTALL)
+    path = tmp_path / "edge-fer.toml"
+    path.write_text(example)
+    assert load_config(path).source.rotate == 90
