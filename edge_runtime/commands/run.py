@@ -67,13 +67,18 @@ def run(args: argparse.Namespace) -> int:
         check_image_path(args.annotate)
     config = configuration(args)
     with _raising({signal.SIGHUP: _Reload, signal.SIGTERM: _Terminate}):
+        reload = False
         while True:
             try:
+                if reload:
+                    config = _read_again(args, config)
+                    reload = False
                 return _watch(config, args)
             except _Terminate:
                 return 0
             except _Reload:
-                config = _read_again(args, config)
+                # Read inside the block above: another signal may come in the middle of it.
+                reload = True
 
 
 def _watch(config: Config, args: argparse.Namespace) -> int:
