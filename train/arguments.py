@@ -98,6 +98,12 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
         metavar="imagenet|none|FILE",
         help="weights to start a transfer recipe from: Keras' download, none, or a local .h5",
     )
+    verb.add_argument(
+        "--start",
+        type=Path,
+        metavar="RUN",
+        help="run folder or .keras file of the same architecture whose weights to start from",
+    )
     verb.add_argument("--epochs", type=int, metavar="N", help="epochs of every phase, for a short try")
     verb.add_argument("--learning-rate", type=float, metavar="RATE", help="of the first phase")
     verb.add_argument(
@@ -230,7 +236,11 @@ def _fit(options: argparse.Namespace) -> None:
     if options.qat is None:
         fit(recipe, options.data, options.out, fit_options)
         return
+    from edge_runtime.errors import UsageError
     from train.qat import fit_qat, qat_recipe
+
+    if options.start is not None:
+        raise UsageError("--qat RUN already names the weights to start from; leave --start out")
 
     recipe = qat_recipe(recipe, options.epochs, options.learning_rate)
     fit_qat(recipe, options.qat, options.data, options.out, fit_options)
@@ -280,6 +290,7 @@ def _fit_options(options: argparse.Namespace, calibration: Calibration | None = 
         deterministic=options.deterministic,
         clean_list=options.clean,
         votes=options.votes,
+        start=options.start,
         calibration=calibration,
         tensorboard=options.tensorboard,
         mixed_precision=options.mixed_precision,

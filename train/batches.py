@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ FloatArray = npt.NDArray[np.float32]
 class EpochBatches(keras.utils.PyDataset):
     """Augmented batches; every batch depends on (seed, epoch, index) alone, so that a resumed run
     sees what an uninterrupted one would have seen."""
+
+    picture_px = 0
+    """Height and width that pictures are shrunk to at last; 0 leaves them as they are."""
 
     def __init__(self, data: TrainingData, recipe: Recipe, seed: int, epoch: int = 0) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
@@ -41,6 +45,8 @@ class EpochBatches(keras.utils.PyDataset):
         images, targets = self._pictures(rows, rng), self._row_targets(rows)
         if self._augment.mixup:
             images, targets = mixup(images, targets, self._augment.mixup, rng)
+        if self.picture_px:
+            images = shrink(images, self.picture_px)
         if self._weights is None:
             return images, targets
         return images, targets, self._weights[rows]
@@ -58,6 +64,15 @@ class EpochBatches(keras.utils.PyDataset):
         self._epoch = epoch
         rng = np.random.default_rng([self._seed, 3, epoch])
         self._order = rng.permutation(len(self._images))
+
+
+def shrink(images: FloatArray, size_px: int) -> FloatArray:
+    """Pictures (N, H, W, C) as (N, size_px, size_px, C), every pixel the mean of those it covers."""
+    result = np.empty((len(images), size_px, size_px, images.shape[3]), np.float32)
+    for index, image in enumerate(images):
+        small = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
+        result[index] = small.reshape(result.shape[1:])
+    return result
 
 
 def task_targets(targets: FloatArray, recipe: Recipe) -> FloatArray:

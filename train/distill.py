@@ -27,7 +27,14 @@ from train.augment import augment_batch
 from train.batches import EpochBatches, FloatArray
 from train.data import TrainingData
 from train.files import write_atomically
-from train.fit import FitOptions, finish, load_prepared, prepare_devices, recipe_job
+from train.fit import (
+    FitOptions,
+    finish,
+    load_prepared,
+    prepare_devices,
+    recipe_job,
+    start_identity,
+)
 from train.inference import TrainedModel, load_trained, predict_logits
 from train.loop import train
 from train.optimize import compile_model
@@ -81,6 +88,7 @@ def distill(
     extra = {
         "teachers_sha256": [hashlib.sha256(t.path.read_bytes()).hexdigest() for t in loaded],
         "distillation": [settings.temperature, settings.share, settings.views],
+        **start_identity(options),
     }
     identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
     run = RunFolder(out, identity)

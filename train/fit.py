@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import LabeledImages, Unreadable, load_dataset
+from edge_runtime.errors import UsageError
 from edge_runtime.modelfile import embed_keras
 from train.batches import EpochBatches
 from train.cleanlist import read_clean_list
@@ -25,6 +28,7 @@ from train.devices import (
 )
 from train.draft import Calibration, contract_draft
 from train.files import write_atomically
+from train.inference import TrainedModel, load_trained, model_path
 from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
 from train.recipe import Recipe
@@ -44,6 +48,8 @@ class FitOptions:
     """List of pictures to leave out, as `audit` writes it."""
     votes: Path | None = None
     """FER+ votes for the rows of the data, in their order."""
+    start: Path | None = None
+    """Finished run or `.keras` file of the same architecture whose weights to start from."""
     calibration: Calibration | None = None
     """Temperature and threshold to write instead of fitting them on held-out pictures."""
     tensorboard: bool = False
@@ -63,7 +69,7 @@ def fit(recipe: Recipe, data_path: Path, out: Path, options: FitOptions) -> Path
     """
     prepare_devices(recipe, options)
     prepared = load_prepared(recipe, data_path, options)
-    identity = Identity(recipe, options.seed, prepared.train.digest(), {})
+    identity = Identity(recipe, options.seed, prepared.train.digest(), start_identity(options))
     run = RunFolder(out, identity)
     outcome = train(recipe_job(recipe, prepared, run, options))
     return finish(recipe, prepared, outcome, run, identity, options.calibration)
@@ -114,14 +120,24 @@ def load_sidecars(
     return keep, votes
 
 
+def start_identity(options: FitOptions) -> dict[str, Any]:
+    """What the start from other weights adds to a run's identity."""
+    if options.start is None:
+        return {}
+    return {"start_sha256": hashlib.sha256(model_path(options.start).read_bytes()).hexdigest()}
+
+
 def recipe_job(recipe: Recipe, prepared: TrainingData, run: RunFolder, options: FitOptions) -> Job:
     """The plain training of a recipe."""
 
     def make_model() -> keras.Model:
         outputs = 1 if recipe.model.task == "sigmoid" else len(prepared.train.class_names)
-        model = build_model(
-            recipe.model.architecture, prepared.input.shape[1:], outputs, **recipe.model.parameters
-        )
+        shape: tuple[int | None, ...] = prepared.input.shape[1:]
+        if recipe.resizes():
+            shape = (None, None, shape[2])
+        model = build_model(recipe.model.architecture, shape, outputs, **recipe.model.parameters)
+        if options.start is not None:
+            copy_weights(load_trained(options.start), model)
         report_start(recipe, prepared, model)
         return model
 
@@ -146,11 +162,37 @@ def finish(
 ) -> Path:
     """Write the trained model in stock layers, with its contract and without its optimizer."""
     model = in_full_precision(outcome.model)
+    if recipe.resizes():
+        model = at_input_size(recipe, prepared, model)
     model = merge_branches(recipe.model.architecture, model, recipe.model.parameters)
     contract = contract_draft(recipe, prepared, model, identity.to_dict(), calibration)
     write_model(run.model, model, contract)
     print(f"wrote {run.model}", file=sys.stderr)
     return run.model
+
+
+def at_input_size(recipe: Recipe, prepared: TrainingData, model: keras.Model) -> keras.Model:
+    """The model with its weights for pictures of the contract's size instead of any."""
+    fixed = build_model(
+        recipe.model.architecture,
+        prepared.input.shape[1:],
+        model.output_shape[1],
+        **recipe.model.parameters,
+    )
+    fixed.set_weights(model.get_weights())
+    return fixed
+
+
+def copy_weights(source: TrainedModel, model: keras.Model) -> None:
+    """Put the weights of a trained model into one of the same architecture.
+
+    Raises:
+        UsageError: the architectures differ.
+    """
+    weights = source.model.get_weights()
+    if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
+        raise UsageError(f"--start {source.path}: its layers are not those of the recipe")
+    model.set_weights(weights)
 
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:

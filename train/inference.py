@@ -39,16 +39,26 @@ class TrainedModel:
         return to_probabilities(outputs, self.contract)
 
 
+def model_path(path: Path) -> Path:
+    """The `.keras` file of a run folder, or the file itself.
+
+    Raises:
+        ContractError: there is none.
+    """
+    if path.is_dir():
+        path = path / MODEL_NAME
+    if not path.exists():
+        raise ContractError(f"{path}: no such model file; train one with: python -m train fit")
+    return path
+
+
 def load_trained(path: Path) -> TrainedModel:
     """Load a model by its file or its run folder.
 
     Raises:
         ContractError: missing, damaged, or without a contract.
     """
-    if path.is_dir():
-        path = path / MODEL_NAME
-    if not path.exists():
-        raise ContractError(f"{path}: no such model file; train one with: python -m train fit")
+    path = model_path(path)
     contract = read_keras_contract(path)
     if contract is None:
         raise ContractError(f"{path}: the Keras file has no contract; train it with: python -m train fit")

@@ -72,6 +72,7 @@ def train(job: Job) -> Outcome:
     while progress.phase < len(schedules):
         schedule = schedules[progress.phase]
         batches = job.make_batches(progress.epoch)
+        batches.picture_px = schedule.picture_px
         if progress.phase_epoch == 0:
             if progress.phase > 0 and job.recipe.train.restore_best:
                 job.run.load_best(model)

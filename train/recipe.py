@@ -81,11 +81,16 @@ class Recipe:
                 learning_rate=phase.learning_rate,
                 schedule=phase.schedule or self.train.schedule,
                 train_layers=phase.train_layers,
+                picture_px=phase.picture_px,
                 warmup_epochs=0.0,
             )
             for phase in self.phases
         )
         return (self.train, *later)
+
+    def resizes(self) -> bool:
+        """Whether a phase trains on pictures of another size than the model's input."""
+        return any(schedule.picture_px for schedule in self.schedules())
 
     def with_parameters(self, **parameters: Any) -> Recipe:
         """The recipe with other parameters of its architecture."""

@@ -97,6 +97,10 @@ class ScheduleSection:
     their place (Polyak & Juditsky 1992); 0 is off."""
     train_layers: tuple[str, ...] = ()
     """Patterns (`block5_*`) of the layers that learn; empty lets all learn."""
+    picture_px: int = 0
+    """Height and width that the pictures are shrunk to before they are trained on; 0 leaves them at the
+    model's input. Early epochs on smaller pictures cost less (Howard 2018, progressive resizing); only for
+    architectures that end in global pooling."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class PhaseSection:
     """As in [train], whose value '' takes over."""
     train_layers: tuple[str, ...] = ()
     """Patterns of the layers that learn; empty lets all learn."""
+    picture_px: int = 0
+    """As in [train]; 0 is the model's input, whatever [train] says."""
 
 
 @dataclass(frozen=True)

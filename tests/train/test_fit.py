@@ -167,3 +167,71 @@ def test_sigmoid_task(tmp_path: Path, data: Path) -> None:
     assert trained.contract.labels == ("happy", "sad")
     assert trained.model.output_shape == (None, 1)
     assert trained.probabilities(faces().images[:4]).sum(axis=1) == pytest.approx(np.ones(4))
+
+
+RESIZED = """
+description = "small pictures first"
+[model]
+architecture = "edge_resnet"
+parameters = { stem = 4, widths = [8], blocks = [1], branches = true }
+[data]
+validation = 0.2
+[train]
+epochs = 1
+batch_size = 8
+learning_rate = 0.05
+schedule = "constant"
+picture_px = 8
+[[phases]]
+epochs = 1
+learning_rate = 0.05
+"""
+
+
+def test_small_pictures_first(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train.batches import EpochBatches
+
+    seen: dict[int, set[tuple[int, int]]] = {}
+    original = EpochBatches.__getitem__
+
+    def watched(self: EpochBatches, index: int) -> tuple[np.ndarray, ...]:
+        batch = original(self, index)
+        seen.setdefault(id(self), set()).add(batch[0].shape[1:3])
+        return batch
+
+    monkeypatch.setattr(EpochBatches, "__getitem__", watched)
+    assert fit(write_recipe(tmp_path / "resized.toml", RESIZED), data, tmp_path / "run") == 0
+    # Keras draws ahead, so that a phase's batches are told apart by their maker, not by their epoch.
+    assert list(seen.values()) == [{(8, 8)}, {(16, 16)}]
+    model = load_trained(tmp_path / "run").model
+    assert model.input_shape == (None, 16, 16, 1)
+
+
+def test_size_of_pictures_needs_global_pooling(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = RESIZED.replace("edge_resnet", "cnn_4block").replace(
+        "{ stem = 4, widths = [8], blocks = [1], branches = true }", "{}"
+    )
+    assert fit(write_recipe(tmp_path / "flat.toml", text), data, tmp_path / "run") == 2
+    assert "cnn_4block" in capsys.readouterr().err
+
+
+def test_start_takes_the_weights_of_another_run(
+    tmp_path: Path, data: Path, whole: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = RECIPE.replace("learning_rate = 0.05", "learning_rate = 1e-12").replace(
+        "epochs = 2", "epochs = 1"
+    )
+    recipe = write_recipe(tmp_path / "more.toml", still)
+    assert fit(recipe, data, tmp_path / "more", "--start", str(whole[RECIPE])) == 0
+    for layer in load_trained(tmp_path / "more").model.layers:
+        before = load_trained(whole[RECIPE]).model.get_layer(layer.name)
+        for new, old in zip(layer.trainable_weights, before.trainable_weights, strict=True):
+            np.testing.assert_allclose(np.asarray(new), np.asarray(old), atol=1e-6)
+    # Without the same start it is another run.
+    assert fit(recipe, data, tmp_path / "more") == 1
+    capsys.readouterr()
+    wider = write_recipe(tmp_path / "wider.toml", still.replace("stem = 4", "stem = 8"))
+    assert fit(wider, data, tmp_path / "wider", "--start", str(whole[RECIPE])) == 2
+    assert "its layers are not those of the recipe" in capsys.readouterr().err

@@ -18,12 +18,15 @@ def architecture_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def build_model(architecture: str, input_shape: tuple[int, ...], outputs: int, **parameters: Any) -> Any:
+def build_model(
+    architecture: str, input_shape: tuple[int | None, ...], outputs: int, **parameters: Any
+) -> Any:
     """Build an uncompiled Keras model that takes raw 0..255 pixels and ends in logits.
 
     Args:
         architecture: name of a module of this package.
-        input_shape: (height, width, channels).
+        input_shape: (height, width, channels); height and width None for any, which only
+            architectures that end in global pooling can take.
         outputs: units of the last layer.
 
     Raises:
