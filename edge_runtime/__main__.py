@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from edge_runtime.errors import EdgeFerError
 
+TRACEBACK_VARIABLE = "EDGE_FER_TRACEBACK"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
 
@@ -159,6 +160,27 @@ def _run_verb(args: argparse.Namespace) -> int:
             raise
         print(f"edge-fer: error: {error.strerror}: {error.filename or 'stdout'}", file=sys.stderr)
         return 1
+    except EdgeFerError:
+        raise
+    except Exception as error:
+        # A mistake of ours: the user gets one line as well, and we get the place.
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        print(f"edge-fer: error: {_internal(error)}", file=sys.stderr)
+        return 1
+
+
+def _internal(error: Exception) -> str:
+    """What to say of an exception that nobody has foreseen."""
+    from pathlib import Path
+    from traceback import extract_tb
+
+    last = extract_tb(error.__traceback__)[-1]
+    reason = " ".join(str(error).split())[:200]
+    return (
+        f"internal error: {type(error).__name__}: {reason} ({Path(last.filename).name}, line {last.lineno}); "
+        f"please report this with what {TRACEBACK_VARIABLE}=1 shows"
+    )
 
 
 def _quiet_opencv() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol, runtime_checkable
 
@@ -20,12 +20,14 @@ from edge_runtime.detectors import load_detector
 from edge_runtime.draw import annotate, check_image_path, write_image
 from edge_runtime.errors import UsageError
 from edge_runtime.events import EventSettings
+from edge_runtime.interrupts import Interrupts
 from edge_runtime.notify import Notifier
 from edge_runtime.pipeline import Pipeline, Totals
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.records import STAGES, FaceRecord, FrameRecord
 from edge_runtime.sinks import Sink, open_sink
-from edge_runtime.sources import open_source
+from edge_runtime.sinks.patient import PatientSink
+from edge_runtime.sources import is_live, open_source
 from edge_runtime.sources.base import Frame
 
 
@@ -48,6 +50,22 @@ class Snapshot:
             self.image, self.faces = frame.bgr.copy(), record.faces
 
 
+class WholeDelivery:
+    """Hands a record to every sink, or to none: no signal breaks in between."""
+
+    def __init__(self, sinks: Sequence[Sink], interrupts: Interrupts) -> None:
+        self._sinks = tuple(sinks)
+        self._interrupts = interrupts
+
+    def write(self, record: FrameRecord) -> None:
+        with self._interrupts.held():
+            for sink in self._sinks:
+                sink.write(record)
+
+    def close(self) -> None:
+        """The sinks are closed one by one."""
+
+
 class _Reload(BaseException):
     """SIGHUP came: read the configuration again."""
 
@@ -66,14 +84,16 @@ def run(args: argparse.Namespace) -> int:
     if args.annotate:
         check_image_path(args.annotate)
     config = configuration(args)
-    with _raising({signal.SIGHUP: _Reload, signal.SIGTERM: _Terminate}):
+    signals = {signal.SIGHUP: _Reload, signal.SIGTERM: _Terminate, signal.SIGINT: KeyboardInterrupt}
+    interrupts = Interrupts(signals, ends=(_Terminate, KeyboardInterrupt))
+    with interrupts.raising():
         reload = False
         while True:
             try:
                 if reload:
                     config = _read_again(args, config)
                     reload = False
-                return _watch(config, args)
+                return _watch(config, args, interrupts)
             except _Terminate:
                 return 0
             except _Reload:
@@ -81,26 +101,31 @@ def run(args: argparse.Namespace) -> int:
                 reload = True
 
 
-def _watch(config: Config, args: argparse.Namespace) -> int:
+def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> int:
     cv2.setNumThreads(config.model.threads)
     snapshot = Snapshot() if args.annotate else None
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
+
+        def at_end(close: Callable[[], None]) -> None:
+            stack.callback(_whole, interrupts, close)
+
         classifier = Classifier.load(config.model.name, config.model.backend, config.model.threads)
-        stack.callback(classifier.close)
+        at_end(classifier.close)
         self_test(classifier)
         detector = load_detector(config.detector.name)
         if isinstance(detector, SelfTesting):
             detector.self_test()
         color = snapshot is not None or classifier.contract.input.color == "rgb"
         source = open_source(config.source.name, source_options(config.source, color=color))
-        stack.callback(source.close)
-        sinks = _open_sinks(config, stack)
+        at_end(source.close)
+        sinks = _open_sinks(config, at_end)
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
-        pipeline = Pipeline(source, detector, classifier, sinks, pipeline_settings(config))
-        stack.callback(notifier.stopping)
+        delivery = WholeDelivery(sinks, interrupts)
+        pipeline = Pipeline(source, detector, classifier, [delivery], pipeline_settings(config))
+        at_end(notifier.stopping)
         notifier.ready()
         try:
             pipeline.run(args.max_frames, snapshot, notifier.frame_done)
@@ -115,19 +140,9 @@ def _watch(config: Config, args: argparse.Namespace) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _raising(exceptions: Mapping[signal.Signals, type[BaseException]]) -> Iterator[None]:
-    """Signals raise inside the block, so that every `finally` runs; their handlers come back afterwards."""
-
-    def handle(number: int, frame: object) -> None:
-        raise exceptions[signal.Signals(number)]
-
-    before = {number: signal.signal(number, handle) for number in exceptions}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _whole(interrupts: Interrupts, close: Callable[[], None]) -> None:
+    with interrupts.held():
+        close()
 
 
 def _read_again(args: argparse.Namespace, running: Config) -> Config:
@@ -152,11 +167,16 @@ def summary(totals: Totals) -> str:
     )
 
 
-def _open_sinks(config: Config, stack: contextlib.ExitStack) -> list[Sink]:
+def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) -> list[Sink]:
+    """Open the sinks; a file's waits for room on a full disk where the source has no end to wait for."""
     sinks = []
+    live = is_live(config.source.name)
     for name in config.output.sinks:
-        sink = open_sink(name, EventSettings(**asdict(config.events)), asdict(config.mqtt))
-        stack.callback(sink.close)
+        sink = open_sink(name, EventSettings(**asdict(config.events)), asdict(config.mqtt), asdict(config.rotation))
+        kind, _, argument = name.partition(":")
+        if live and argument and kind in ("jsonl", "jsonl+", "events"):
+            sink = PatientSink(sink, name)
+        at_end(sink.close)
         sinks.append(sink)
     return sinks
 

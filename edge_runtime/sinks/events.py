@@ -9,12 +9,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 from edge_runtime.errors import SinkError, UsageError
 from edge_runtime.events import Event, EventDetector, EventSettings
 from edge_runtime.records import FrameRecord
-from edge_runtime.sinks.jsonl import LineFile
+from edge_runtime.sinks.linefile import LineFile, Rotation
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ HOOK_GRACE_S = 2.0
 class EventsSink:
     """Writes each event as one line of JSON, to stdout or appended to a file."""
 
-    def __init__(self, path: str, settings: EventSettings) -> None:
+    def __init__(self, path: str, settings: EventSettings, rotation: Rotation | None = None) -> None:
         """
         Args:
             path: file to append to; empty for stdout.
@@ -34,12 +35,13 @@ class EventsSink:
             SinkError: the file cannot be opened.
         """
         self._detector = EventDetector(settings)
-        self._file = LineFile(Path(path), append=True) if path else None
+        self._file = LineFile(Path(path), append=True, rotation=rotation) if path else None
+        self._waiting: deque[Event] = deque()
 
     def write(self, record: FrameRecord) -> None:
         """
         Raises:
-            SinkError: a line cannot be written.
+            SinkError: a line cannot be written; its event is tried again with the next record.
             BrokenPipeError: the reader of stdout has gone.
         """
         self._deliver(self._detector.update(record))
@@ -54,18 +56,24 @@ class EventsSink:
                 self._file = None
 
     def _deliver(self, events: list[Event]) -> None:
-        for event in events:
-            line = json.dumps(event.to_dict(), separators=(",", ":"), allow_nan=False) + "\n"
+        self._waiting.extend(events)
+        while self._waiting:
+            line = json.dumps(self._waiting[0].to_dict(), separators=(",", ":"), allow_nan=False) + "\n"
             if self._file is not None:
                 self._file.write_line(line)
-                continue
-            try:
-                sys.stdout.write(line)
-                sys.stdout.flush()
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise SinkError(f"cannot write the events to stdout ({error.strerror})") from None
+            else:
+                _write_to_stdout(line)
+            self._waiting.popleft()
+
+
+def _write_to_stdout(line: str) -> None:
+    try:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SinkError(f"cannot write the events to stdout ({error.strerror})") from None
 
 
 class HookSink:

@@ -80,6 +80,7 @@ class MqttSink:
         self._summary = _Summary()
         self._sent_s = time.monotonic()
         self._closed = False
+        self._complained = False
         self._outbox = Outbox(settings.outbox, settings.outbox_limit)
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         if settings.username:
@@ -89,6 +90,7 @@ class MqttSink:
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = lambda _client, _data, mid, *_rest: self._confirmed.put(mid)
         self._where = f"{host}:{port}"
@@ -164,14 +166,25 @@ class MqttSink:
         if reason.is_failure:
             log.warning("the MQTT broker %s refuses: %s; check user and password", self._where, reason)
             return
+        if self._complained:
+            log.warning("connected to the MQTT broker %s", self._where)
+        self._complained = False
         client.publish(self._topic("status"), "online", qos=1, retain=True)
         if self._settings.discovery:
             for topic, document in discovery_documents(self._settings.topic).items():
                 client.publish(topic, json.dumps(document), qos=1, retain=True)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not self._closed:
+        self._complain(str(reason))
+
+    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        self._complain("it cannot be reached")
+
+    def _complain(self, reason: str) -> None:
+        """Once per outage."""
+        if not self._closed and not self._complained:
             log.warning("no connection to the MQTT broker %s (%s); events wait", self._where, reason)
+            self._complained = True
 
 
 class _Summary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
@@ -10,8 +11,13 @@ from dataclasses import dataclass
 from edge_runtime.errors import SinkError
 from edge_runtime.records import FrameRecord
 
-COMMIT_EVERY_S = 30.0
-"""Between two writes to the disk: an SD card wears by writing."""
+log = logging.getLogger(__name__)
+
+COMMIT_EVERY_S = 0.8
+"""Between two commits: a process that is killed loses less than a second. A commit goes to the system's
+memory alone (`synchronous = NORMAL`), which brings it to the SD card at intervals of its own."""
+MAX_WAITING = 50_000
+"""Most counts that wait in memory while the disk is full; the oldest give way."""
 LONGEST_STEP_S = 1.0
 """Most that one frame adds to a face's seconds, so that a gap counts for nothing."""
 
@@ -51,7 +57,11 @@ class _Count:
 
 
 class SqliteSink:
-    """Adds up in memory and writes at intervals and at the end."""
+    """Adds up in memory and commits at intervals and at the end.
+
+    While the database cannot be written, e.g. because the disk is full, it goes on adding up, says so
+    once and writes as soon as there is room.
+    """
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         """
@@ -61,6 +71,9 @@ class SqliteSink:
         self._path = path
         self._clock = clock
         self._pending: dict[tuple[int, int, str], _Count] = {}
+        self._lost = 0
+        self._failing = False
+        self._model = ""
         self._run: int | None = None
         self._before_ns: int | None = None
         self._committed_s = time.monotonic()
@@ -68,18 +81,15 @@ class SqliteSink:
         try:
             self._connection = sqlite3.connect(path, timeout=5.0)
             self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(TABLES)
         except sqlite3.Error as error:
             self._abandon()
             raise self._failure(error) from None
 
     def write(self, record: FrameRecord) -> None:
-        """
-        Raises:
-            SinkError: the database cannot be written.
-        """
-        if self._run is None:
-            self._run = self._start(record.model)
+        """Add a frame's faces up; commits when it is time to."""
+        self._model = record.model
         step_s = 0.0
         if self._before_ns is not None:
             step_s = min(max(0.0, (record.scene_ns - self._before_ns) / 1e9), LONGEST_STEP_S)
@@ -90,46 +100,52 @@ class SqliteSink:
             count.frames += 1
             count.seconds += step_s
             count.confidence_sum += face.confidence
+        while len(self._pending) > MAX_WAITING:
+            del self._pending[next(iter(self._pending))]
+            self._lost += 1
         if time.monotonic() - self._committed_s >= COMMIT_EVERY_S:
-            self.flush()
+            try:
+                self.flush()
+            except SinkError as error:
+                if not self._failing:
+                    log.warning("%s; adding up in memory until it can be written", error)
+                self._failing = True
 
     def flush(self) -> None:
         """Write what has been added up.
 
         Raises:
-            SinkError: the database cannot be written, e.g. the disk is full.
+            SinkError: the database cannot be written, e.g. the disk is full; what was added up is kept.
         """
         self._committed_s = time.monotonic()
-        if self._connection is None or not self._pending:
+        if self._connection is None or not self._model or (self._run is not None and not self._pending):
             return
-        rows = [
-            (self._run, *key, count.frames, count.seconds, count.confidence_sum)
-            for key, count in self._pending.items()
-        ]
+        run = self._run
         try:
             with self._connection:
+                if run is None:
+                    cursor = self._connection.execute(
+                        "INSERT INTO runs (started, model) VALUES (?, ?)", (int(self._clock()), self._model)
+                    )
+                    run = cursor.lastrowid
+                rows = [
+                    (run, *key, count.frames, count.seconds, count.confidence_sum)
+                    for key, count in self._pending.items()
+                ]
                 self._connection.executemany(ADD, rows)
         except sqlite3.Error as error:
             raise self._failure(error) from None
+        self._run = run
         self._pending.clear()
+        if self._failing:
+            log.warning("%s: written again; %d counts gave way meanwhile", self._path, self._lost)
+        self._failing, self._lost = False, 0
 
     def close(self) -> None:
         try:
             self.flush()
         finally:
             self._abandon()
-
-    def _start(self, model: str) -> int:
-        assert self._connection is not None
-        try:
-            with self._connection:
-                cursor = self._connection.execute(
-                    "INSERT INTO runs (started, model) VALUES (?, ?)", (int(self._clock()), model)
-                )
-        except sqlite3.Error as error:
-            raise self._failure(error) from None
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
 
     def _abandon(self) -> None:
         if self._connection is not None:

@@ -8,13 +8,20 @@ from edge_runtime.errors import SourceError, UsageError
 from edge_runtime.sources.base import Frame, FrameSource
 from edge_runtime.sources.options import SourceOptions, Transform
 
-__all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "Transform", "open_source"]
+__all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "Transform", "is_live", "open_source"]
 
 HELP = (
     "picamera2, v4l2:N (a USB camera), a video, a picture, a folder of pictures, rtsp://… or http://…, "
     "or demo (demo:N for N frames)"
 )
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
+
+
+def is_live(name: str) -> bool:
+    """Whether a source runs without end, so that its run is not to be given up lightly."""
+    kind, _, argument = name.partition(":")
+    streams = kind in STREAM_SCHEMES and argument.startswith("//")
+    return streams or kind in ("picamera2", "v4l2") or name == "demo:0"
 
 
 def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:

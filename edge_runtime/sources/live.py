@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
+import numpy as np
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame
+from edge_runtime.sources.claim import Claim
 from edge_runtime.sources.newest import Buffer, NewestFrameReader
 from edge_runtime.sources.options import SourceOptions
 from edge_runtime.sources.reopening import Reopening
@@ -29,36 +31,59 @@ class CaptureSource:
         self.description = description
         self._capture = capture
         self._reader = NewestFrameReader(
-            self._read, color=options.color, stall_timeout_s=options.stall_timeout_s, what=description
+            self._read,
+            color=options.color,
+            stall_timeout_s=options.stall_timeout_s,
+            what=description,
+            release=capture.release,
         )
 
     def frames(self) -> Iterator[Frame]:
         return self._reader.frames()
 
     def close(self) -> None:
-        # A thread that hangs in a read holds the capture; releasing it under its feet would crash.
-        if self._reader.close():
-            self._capture.release()
+        self._reader.close()
 
     def _read(self, buffer: Buffer) -> bool:
+        complaint = "it ended or was unplugged; check the cable or the network"
         for _ in range(GRAB_TRIES):
             if self._capture.grab():
                 buffer.t_capture_ns = time.monotonic_ns()
-                ok, image = self._capture.retrieve(buffer.bgr)
-                if ok:
+                try:
+                    ok, image = self._capture.retrieve(buffer.bgr)
+                except cv2.error:
+                    ok, image = False, None
+                if ok and _is_picture(image):
                     buffer.bgr = image  # type: ignore[assignment]
                     return True
-        raise SourceError(f"{self.description}: it ended or was unplugged; check the cable or the network")
+                complaint = "it delivers no pictures that can be decoded; check the cable"
+        raise SourceError(f"{self.description}: {complaint}")
+
+
+def _is_picture(image: object) -> bool:
+    """Whether it is BGR (H, W, 3) uint8: a driver that has lost its camera delivers all sorts of things."""
+    return (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and image.size > 0
+    )
 
 
 def open_v4l2(argument: str, options: SourceOptions) -> Reopening:
     """Open a USB camera by its number, or by its path such as /dev/v4l/by-id/….
 
     Raises:
-        SourceError: no such camera, no permission, busy, or it delivers nothing.
+        SourceError: no such camera, no permission, busy, or another edge-fer uses it.
     """
     path = Path(argument if argument.startswith("/") else f"/dev/video{argument or 0}")
-    return Reopening(lambda: _open_camera(path, options), options.reopen_tries)
+    claim = Claim(path.resolve())
+    try:
+        return Reopening(lambda: _open_camera(path, options), options.reopen_tries, claim.close)
+    except BaseException:
+        claim.close()
+        raise
 
 
 def open_stream(url: str, options: SourceOptions) -> Reopening:

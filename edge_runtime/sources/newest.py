@@ -23,6 +23,10 @@ BUFFERS = 3
 Read = Callable[["Buffer"], bool]
 
 
+def _nothing() -> None:
+    """A source that holds nothing."""
+
+
 class Buffer:
     """One BGR picture and its luma, written in place."""
 
@@ -44,17 +48,28 @@ class Buffer:
 class NewestFrameReader:
     """Calls a blocking `read` in a thread and hands out the newest frame."""
 
-    def __init__(self, read: Read, *, color: bool, stall_timeout_s: float, what: str) -> None:
+    def __init__(
+        self,
+        read: Read,
+        *,
+        color: bool,
+        stall_timeout_s: float,
+        what: str,
+        release: Callable[[], None] = _nothing,
+    ) -> None:
         """
         Args:
             read: fills a buffer's `bgr` and `t_capture_ns`; False at the end of the source. Called in
                 the thread alone. May raise SourceError.
             what: the source's name, for errors.
+            release: gives the source back when no more is read: in the thread, because a thread that
+                hangs in a read still holds the source, and releasing it under its feet would crash.
         """
         self._read = read
         self._color = color
         self._stall_timeout_s = stall_timeout_s
         self._what = what
+        self._release = release
         self._changed = threading.Condition()
         self._free = [Buffer() for _ in range(BUFFERS)]
         self._slot: Buffer | None = None
@@ -98,12 +113,19 @@ class NewestFrameReader:
             yield Frame(held.index, held.t_capture_ns, luma, bgr, dropped)
 
     def close(self, timeout_s: float = 2.0) -> bool:
-        """Ask the thread to end and wait for it; whether it ended."""
+        """Ask the thread to end and wait for it; whether it ended.
+
+        A thread that hangs releases the source as soon as it hangs no more.
+        """
         with self._changed:
+            started = self._thread.ident is not None
+            first = not self._closing
             self._closing = True
             self._changed.notify_all()
-        if self._thread.is_alive():
+        if started:
             self._thread.join(timeout_s)
+        elif first:
+            self._release()
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -124,9 +146,12 @@ class NewestFrameReader:
                     self._changed.notify_all()
         except SourceError as error:
             self._error = error
-        except cv2.error as error:
-            self._error = SourceError(f"{self._what}: {' '.join(str(error).split())[:200]}")
+        except Exception as error:
+            # Whatever a driver makes of a broken camera must not pass for the end of the film.
+            reason = " ".join(str(error).split())[:200]
+            self._error = SourceError(f"{self._what}: it cannot be read ({type(error).__name__}: {reason})")
         finally:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+            self._release()

@@ -24,16 +24,20 @@ class Reopening:
     that delivered nothing the last error is raised, so that a service manager sees the failure.
     """
 
-    def __init__(self, open_: Callable[[], FrameSource], tries: int) -> None:
+    def __init__(
+        self, open_: Callable[[], FrameSource], tries: int, at_close: Callable[[], None] | None = None
+    ) -> None:
         """
         Args:
             tries: openings after a failure; 0 gives up at once.
+            at_close: called at the end, when the source is not opened again.
 
         Raises:
             SourceError: the first opening failed: nothing is retried before it has worked once.
         """
         self._open = open_
         self._tries = tries
+        self._at_close = at_close
         self._source = open_()
         self._closed = threading.Event()
         self.description = self._source.description
@@ -71,6 +75,8 @@ class Reopening:
     def close(self) -> None:
         self._closed.set()
         self._retire()
+        if self._at_close is not None:
+            self._at_close()
 
     def _retire(self) -> None:
         self._source.close()

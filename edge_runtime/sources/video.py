@@ -108,7 +108,11 @@ class RealtimeVideoSource:
         self._interval_s = 1 / rate_hz
         self._due_s = 0.0
         self._reader = NewestFrameReader(
-            self._read_when_due, color=options.color, stall_timeout_s=10.0, what=str(path)
+            self._read_when_due,
+            color=options.color,
+            stall_timeout_s=10.0,
+            what=str(path),
+            release=capture.release,
         )
 
     def _read_when_due(self, buffer: Buffer) -> bool:
@@ -130,5 +134,4 @@ class RealtimeVideoSource:
         return self._reader.frames()
 
     def close(self) -> None:
-        if self._reader.close():
-            self._capture.release()
+        self._reader.close()

@@ -1,0 +1,67 @@
+"""Signals that end or restart the work between two steps, never in the middle of writing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping
+from types import FrameType
+
+
+class Interrupts:
+    """Raises an exception for a signal at once, or at the end of the step that must be whole.
+
+    An exception that a signal handler raises may strike between any two instructions: after a row was
+    committed and before it was taken off the list, say, so that it would be written twice.
+    """
+
+    def __init__(
+        self,
+        exceptions: Mapping[signal.Signals, type[BaseException]],
+        ends: tuple[type[BaseException], ...],
+    ) -> None:
+        """
+        Args:
+            exceptions: what each signal raises in the main thread.
+            ends: those after which nothing more is raised, so that closing is not broken off.
+        """
+        self._exceptions = exceptions
+        self._ends = ends
+        self._depth = 0
+        self._pending: type[BaseException] | None = None
+        self._ending = False
+
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """Signals raise inside the block; their handlers come back afterwards."""
+        before = {number: signal.signal(number, self._handle) for number in self._exceptions}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A step that must be whole: a signal that comes meanwhile raises at its end."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if not self._depth and self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._raise(pending)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        exception = self._exceptions[signal.Signals(number)]
+        if not self._depth:
+            self._raise(exception)
+        elif self._pending not in self._ends:
+            self._pending = exception
+
+    def _raise(self, exception: type[BaseException]) -> None:
+        if self._ending:
+            return
+        self._ending = exception in self._ends
+        raise exception

@@ -1,0 +1,1 @@
+"""Faults that appliances meet, put into the running program."""
