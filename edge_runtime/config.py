@@ -78,6 +78,14 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class RotationConfig:
+    """When files of the sinks jsonl and events begin anew; FILE,max_mb=N,keep=N sets it for one file."""
+
+    max_mb: float = _key(0.0, "size that a file does not exceed, millions of bytes; 0: it grows for ever")
+    keep: int = _key(5, "old files that stay: FILE.1 is the youngest")
+
+
+@dataclass(frozen=True)
 class EventsConfig:
     """When the sinks events, hook and mqtt report something."""
 
@@ -109,6 +117,7 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    rotation: RotationConfig = field(default_factory=RotationConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
 
@@ -134,6 +143,8 @@ MINIMA: Mapping[str, float] = {
     "tracking.min_iou": 0,
     "tracking.drop_after_s": 0,
     "tracking.smoothing_s": 0,
+    "rotation.max_mb": 0,
+    "rotation.keep": 1,
     "mqtt.outbox_limit": 1,
     "mqtt.summary_s": 0,
     "events.arrive_after_s": 0,

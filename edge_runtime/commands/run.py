@@ -171,8 +171,9 @@ def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) ->
     """Open the sinks; a file's waits for room on a full disk where the source has no end to wait for."""
     sinks = []
     live = is_live(config.source.name)
+    events = EventSettings(**asdict(config.events))
     for name in config.output.sinks:
-        sink = open_sink(name, EventSettings(**asdict(config.events)), asdict(config.mqtt), asdict(config.rotation))
+        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation))
         kind, _, argument = name.partition(":")
         if live and argument and kind in ("jsonl", "jsonl+", "events"):
             sink = PatientSink(sink, name)

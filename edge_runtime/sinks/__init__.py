@@ -10,21 +10,26 @@ from edge_runtime.events import EventSettings
 from edge_runtime.sinks.base import Sink
 
 HELP = (
-    "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND "
-    "sqlite:FILE, mqtt:HOST[:PORT] or mqtts:HOST[:PORT]"
+    "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND, "
+    "sqlite:FILE, mqtt:HOST[:PORT] or mqtts:HOST[:PORT]; a FILE of lines may be followed by "
+    ",max_mb=N,keep=N (rotation)"
 )
 
 __all__ = ["HELP", "Sink", "open_sink"]
 
 
 def open_sink(
-    name: str, events: EventSettings | None = None, mqtt: Mapping[str, Any] | None = None
+    name: str,
+    events: EventSettings | None = None,
+    mqtt: Mapping[str, Any] | None = None,
+    rotation: Mapping[str, Any] | None = None,
 ) -> Sink:
     """Open the sink called `name`.
 
     Args:
         events: how long a state must last before `events`, `hook` and `mqtt` report it.
         mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
+        rotation: fields of `edge_runtime.sinks.linefile.Rotation`, for what the name leaves out.
 
     Raises:
         UsageError: unknown name.
@@ -37,12 +42,18 @@ def open_sink(
         return TextSink()
     if kind == "jsonl" or (kind == "jsonl+" and argument):
         from edge_runtime.sinks.jsonl import JsonLinesFile, JsonLinesStream
+        from edge_runtime.sinks.linefile import parse_target, rotation_of
 
-        return JsonLinesFile(argument, append=kind == "jsonl+") if argument else JsonLinesStream()
+        if not argument:
+            return JsonLinesStream()
+        path, turns = parse_target(name, argument, rotation_of(rotation))
+        return JsonLinesFile(path, append=kind == "jsonl+", rotation=turns)
     if kind == "events":
         from edge_runtime.sinks.events import EventsSink
+        from edge_runtime.sinks.linefile import parse_target, rotation_of
 
-        return EventsSink(argument, events or EventSettings())
+        path, turns = parse_target(name, argument, rotation_of(rotation))
+        return EventsSink(path, events or EventSettings(), turns)
     if kind == "hook" and argument:
         from edge_runtime.sinks.events import HookSink
 

@@ -104,7 +104,7 @@ def test_partly_written_line_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monk
             return real_write(descriptor, data[:20])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge_runtime.sinks.jsonl.os.write", short_write)
+    monkeypatch.setattr("edge_runtime.sinks.linefile.os.write", short_write)
     with pytest.raises(SinkError, match="complete"):
         sink.write(record(2))
     assert frames_in(path) == [1]
