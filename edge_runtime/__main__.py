@@ -53,8 +53,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add(
         "--source",
         metavar="SOURCE",
-        help="picamera2, v4l2:N, a video, a picture, a folder, rtsp://… or http://…, or demo (demo:N for N "
-        "frames, demo:0 without end; default: demo)",
+        help="picamera2, v4l2:N, a video, a picture, a folder, folder:DIR,watch (new pictures), rtsp://… or "
+        "http://…, or demo (demo:N for N frames, demo:0 without end; default: demo)",
     )
     add("--model", metavar="NAME|FILE", help="a released model's name or a file (default: edge-fer-small)")
     add("--backend", metavar="NAME", help="auto, litert, tflite-runtime or onnx (default: auto)")
@@ -177,8 +177,9 @@ def _internal(error: Exception) -> str:
 
     last = extract_tb(error.__traceback__)[-1]
     reason = " ".join(str(error).split())[:200]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
     return (
-        f"internal error: {type(error).__name__}: {reason} ({Path(last.filename).name}, line {last.lineno}); "
+        f"internal error: {type(error).__name__}: {reason} ({place}); "
         f"please report this with what {TRACEBACK_VARIABLE}=1 shows"
     )
 

@@ -22,7 +22,10 @@ def _key(default: Any, about: str) -> Any:
 class SourceConfig:
     """Where frames come from."""
 
-    name: str = _key("demo", "picamera2, v4l2:N, a video, picture or folder, rtsp://…, http://…, or demo")
+    name: str = _key(
+        "demo",
+        "picamera2, v4l2:N, a video, picture or folder, folder:DIR,watch, rtsp://…, http://…, or demo",
+    )
     width: int = _key(640, "of the picture that a camera is asked for, pixels")
     height: int = _key(480, "of the picture that a camera is asked for, pixels")
     rate_hz: float = _key(25.0, "frames per second that a camera is asked for")
@@ -32,6 +35,8 @@ class SourceConfig:
     region: tuple[int, ...] = _key((), "x, y, width, height of the part that is used; empty: all of it")
     stall_timeout_s: float = _key(2.0, "a live source that delivers nothing for longer has failed")
     reopen_tries: int = _key(5, "how often a live source that failed is opened again")
+    watch_s: float = _key(0.0, "seconds between two looks into a folder for new pictures; 0: read it once")
+    done: str = _key("", "folder in the watched one that takes its processed pictures; empty: they stay")
     seed: int = _key(0, "of the demo's motion")
     controls: dict[str, Any] = field(
         default_factory=dict, metadata={"about": "libcamera controls for picamera2, e.g. {AfMode = 2}"}
@@ -137,6 +142,7 @@ MINIMA: Mapping[str, float] = {
     "source.rate_hz": 0.1,
     "source.stall_timeout_s": 0.1,
     "source.reopen_tries": 0,
+    "source.watch_s": 0,
     "model.threads": 1,
     "detector.interval_s": 0,
     "detector.min_score": 0,

@@ -117,7 +117,8 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         if isinstance(detector, SelfTesting):
             detector.self_test()
         color = snapshot is not None or classifier.contract.input.color == "rgb"
-        source = open_source(config.source.name, source_options(config.source, color=color))
+        options = source_options(config.source, color=color, alive=notifier.frame_done)
+        source = open_source(config.source.name, options)
         at_end(source.close)
         sinks = _open_sinks(config, at_end)
         _say(f"source {source.description}")
@@ -170,7 +171,7 @@ def summary(totals: Totals) -> str:
 def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) -> list[Sink]:
     """Open the sinks; a file's waits for room on a full disk where the source has no end to wait for."""
     sinks = []
-    live = is_live(config.source.name)
+    live = is_live(config.source.name, config.source.watch_s)
     events = EventSettings(**asdict(config.events))
     for name in config.output.sinks:
         sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from edge_runtime.config import Config, SourceConfig, load_config
 from edge_runtime.errors import UsageError
@@ -36,8 +37,13 @@ def configuration(args: argparse.Namespace) -> Config:
     return config.override("output", sinks=args.sink)
 
 
-def source_options(source: SourceConfig, *, color: bool) -> SourceOptions:
+def source_options(
+    source: SourceConfig, *, color: bool, alive: Callable[[], None] | None = None
+) -> SourceOptions:
     """What the source is asked to deliver.
+
+    Args:
+        alive: called while a watched folder has nothing new.
 
     Raises:
         UsageError: a rotation or region that cannot be.
@@ -57,6 +63,9 @@ def source_options(source: SourceConfig, *, color: bool) -> SourceOptions:
         reopen_tries=source.reopen_tries,
         transform=Transform(region, source.rotate, source.mirror),
         controls=source.controls,
+        watch_s=source.watch_s,
+        done=source.done,
+        alive=alive,
     )
 
 

@@ -5,23 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_runtime.errors import SourceError, UsageError
+from edge_runtime.options import number, split_options
 from edge_runtime.sources.base import Frame, FrameSource
 from edge_runtime.sources.options import SourceOptions, Transform
 
 __all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "Transform", "is_live", "open_source"]
 
 HELP = (
-    "picamera2, v4l2:N (a USB camera), a video, a picture, a folder of pictures, rtsp://… or http://…, "
-    "or demo (demo:N for N frames)"
+    "picamera2, v4l2:N (a USB camera), a video, a picture, a folder of pictures, folder:DIR,watch (what "
+    "is put there), rtsp://… or http://…, or demo (demo:N for N frames)"
 )
+DEFAULT_WATCH_S = 0.5
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
 
 
-def is_live(name: str) -> bool:
-    """Whether a source runs without end, so that its run is not to be given up lightly."""
+def is_live(name: str, watch_s: float = 0.0) -> bool:
+    """Whether a source runs without end, so that its run is not to be given up lightly.
+
+    Args:
+        watch_s: as `SourceOptions.watch_s`.
+
+    Raises:
+        UsageError: a wrong option in the name.
+    """
     kind, _, argument = name.partition(":")
     streams = kind in STREAM_SCHEMES and argument.startswith("//")
-    return streams or kind in ("picamera2", "v4l2") or name == "demo:0"
+    if streams or kind in ("picamera2", "v4l2") or name == "demo:0":
+        return True
+    folder = _folder(name, SourceOptions(watch_s=watch_s))
+    return folder is not None and folder[1] > 0
 
 
 def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
@@ -60,11 +72,10 @@ def _open(name: str, options: SourceOptions) -> FrameSource:
         from edge_runtime.sources.live import open_stream
 
         return open_stream(name, options)
+    folder = _folder(name, options)
+    if folder is not None:
+        return _open_folder(*folder, options)
     path = Path(name)
-    if path.is_dir():
-        from edge_runtime.sources.folder import FolderSource
-
-        return FolderSource(path, color=options.color)
     if not path.exists():
         raise SourceError(f"{name}: no such file or folder; a source is {HELP}")
     from edge_runtime.sources.imagefile import SUFFIXES
@@ -76,3 +87,33 @@ def _open(name: str, options: SourceOptions) -> FrameSource:
     from edge_runtime.sources.video import open_video
 
     return open_video(path, options)
+
+
+def _folder(name: str, options: SourceOptions) -> tuple[Path, float, str] | None:
+    """Folder, seconds between two looks (0: one look) and where pictures go; None if it names no folder.
+
+    Raises:
+        UsageError: a wrong option.
+    """
+    if Path(name).is_dir():
+        return Path(name), options.watch_s, options.done
+    kind, _, argument = name.partition(":")
+    if kind != "folder" or not argument or Path(name).exists():
+        return None
+    path, given = split_options(name, argument, ("watch", "done"))
+    if given.get("watch") == "":
+        return Path(path), options.watch_s or DEFAULT_WATCH_S, given.get("done", options.done)
+    watch_s = number(name, given, "watch", options.watch_s, 0.01)
+    return Path(path), watch_s, given.get("done", options.done)
+
+
+def _open_folder(path: Path, watch_s: float, done: str, options: SourceOptions) -> FrameSource:
+    if not path.is_dir():
+        raise SourceError(f"{path}: no such folder")
+    if not watch_s:
+        from edge_runtime.sources.folder import FolderSource
+
+        return FolderSource(path, color=options.color)
+    from edge_runtime.sources.watched import WatchedFolder
+
+    return WatchedFolder(path, color=options.color, interval_s=watch_s, done=done, alive=options.alive)

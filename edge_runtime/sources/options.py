@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,3 +55,9 @@ class SourceOptions:
     """Cut, turn and mirror of every frame."""
     controls: Mapping[str, Any] = field(default_factory=dict)
     """libcamera controls by name for `picamera2`, e.g. {"AfMode": 2, "ExposureValue": 0.5}."""
+    watch_s: float = 0.0
+    """Seconds between two looks into a folder for new pictures; 0: it is read once."""
+    done: str = ""
+    """Folder, relative to the watched one, that takes its processed pictures; empty: they stay."""
+    alive: Callable[[], None] | None = None
+    """Called while a watched folder has nothing new, so that a watchdog does not take that for a hang."""
