@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_verify(verbs)
     _add_attach(verbs)
     _add_sheet(verbs)
+    _add_tables(verbs)
     return parser
 
 
@@ -46,6 +47,7 @@ def _add_tflite(verbs: Any) -> None:
     _add_source_options(verb)
     _add_calibration_options(verb)
     _add_exam_options(verb)
+    _add_runtime_option(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_tflite"))
 
 
@@ -68,7 +70,14 @@ def _add_all(verbs: Any) -> None:
     verb.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     _add_source_options(verb)
     _add_calibration_options(verb)
+    verb.add_argument(
+        "--document",
+        type=Path,
+        metavar="FILE.md",
+        help="make its generated tables anew; the record goes into the folder FILE/",
+    )
     _add_exam_options(verb)
+    _add_runtime_option(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_all"))
 
 
@@ -99,6 +108,14 @@ def _add_sheet(verbs: Any) -> None:
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     _add_source_options(verb)
     verb.set_defaults(run=_verb("convert.verbs", "run_sheet"))
+
+
+def _add_tables(verbs: Any) -> None:
+    verb = verbs.add_parser("tables", help="tables of a document from the records of conversions")
+    verb.add_argument("document", type=Path, metavar="FILE.md")
+    verb.add_argument("--records", type=Path, metavar="FOLDER", help="default: the folder FILE/ beside it")
+    verb.add_argument("--check", action="store_true", help="only say whether the document matches")
+    verb.set_defaults(run=_verb("convert.tables", "run_tables"))
 
 
 def _add_source_options(verb: argparse.ArgumentParser) -> None:

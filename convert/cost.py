@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,3 +68,13 @@ def median_time_ms(path: Path) -> float:
         times.append(time.perf_counter_ns() - start)
     classifier.close()
     return float(np.median(times[WARMUPS:])) / 1e6
+
+
+def machine_name() -> str:
+    """Processor and number of CPUs, as a table names the machine that its times are from."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} CPUs"

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from convert.calibration import CalibrationSet
-from convert.cost import Cost, count_cost, median_time_ms
+from convert.cost import count_cost, machine_name, median_time_ms
+from convert.layers import LayerError, tflite_layer_errors, worst_layers
 from convert.output import candidate_file
 from convert.page import page
 from convert.source import SourceModel
-from convert.tflite import Recipe, convert_tflite
+from convert.tflite import Recipe, convert_tflite, producer_versions
 from convert.write import Conversion, Exam, write_tflite
+from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import EdgeFerError
+from edge_runtime.modelfile import split_onnx, split_tflite
 
 TFLITE_RECIPES = (
     Recipe("float32"),
@@ -28,6 +34,11 @@ TFLITE_RECIPES = (
 ONNX_SCHEMES = ("float32", "int8")
 
 
+LAYER_IMAGES = 64
+"""Pictures that the per-layer ratio is averaged over."""
+WORST_LAYERS = 2
+
+
 @dataclass(frozen=True)
 class Row:
     """One format: a file that passed, or why there is none."""
@@ -37,10 +48,15 @@ class Row:
     time_ms: float | None
     """Median of one inference, one thread, this machine."""
     reason: str | None
+    layers: tuple[LayerError, ...] = ()
+    """The tensors that lose most; empty for float32."""
 
     def to_json(self) -> dict[str, Any]:
+        """As in `report.json`: `file` is a bare name, None where there is no file."""
         document: dict[str, Any] = {"format": self.format, "time_ms": self.time_ms, "reason": self.reason}
-        return {**document, **(self.conversion.to_json() if self.conversion else {})}
+        done = self.conversion
+        figures = {**done.to_json(), "file": done.out.name} if done else {"file": None}
+        return {**document, **figures, "worst_layers": [asdict(layer) for layer in self.layers]}
 
 
 def convert_everything(
@@ -50,72 +66,70 @@ def convert_everything(
     folder: Path,
     progress: Callable[[str], None],
     nchw: bool = False,
-) -> tuple[Cost, list[Row]]:
+) -> dict[str, Any]:
     """Write every format that passes the gate into a folder, and `report.json` and `report.html`.
 
     Args:
         folder: exists; files are named after the model in the contract.
         nchw: channels first in the ONNX files.
 
+    Returns:
+        what `report.json` holds.
+
     Raises:
         EdgeFerError: the float32 graph itself cannot be made.
     """
     name = source.contract.name
-    cost = count_cost(convert_tflite(source, Recipe("float32"), None))
+    exact = convert_tflite(source, Recipe("float32"), None)
+    cost = count_cost(exact)
+    pixels = fit_pictures(exam.images.images[:LAYER_IMAGES], source.contract.input)
     rows = []
     for recipe in TFLITE_RECIPES:
         out = folder / f"{name}-{recipe.name}.tflite"
         progress(f"{out.name} …")
-        rows.append(_row(recipe.name, partial(_tflite, source, recipe, calibration, exam, out)))
+        make = partial(_tflite, source, recipe, calibration, exam, out)
+        rows.append(_row(recipe.name, make, lambda graph: tflite_layer_errors(exact, graph, pixels)))
     for scheme in ONNX_SCHEMES:
         out = folder / f"{name}-{scheme}.onnx"
         progress(f"{out.name} …")
         make = partial(_onnx, source, scheme, calibration, exam, out, nchw)
-        rows.append(_row(f"onnx-{scheme}", make))
-    document = {
+        rows.append(_row(f"onnx-{scheme}", make, lambda graph: _onnx_layers(source, graph, pixels)))
+    report = {
         "model": name,
+        "source_sha256": source.contract.producer["source_sha256"],
         "macs": cost.macs,
         "parameters": cost.parameters,
         "split": exam.split,
         "images": len(exam.images),
+        "machine": machine_name(),
+        "versions": producer_versions(),
         "formats": [row.to_json() for row in rows],
     }
     for path, text in (
-        (folder / "report.json", json.dumps(document, indent=1)),
-        (folder / "report.html", page(document)),
+        (folder / "report.json", json.dumps(report, indent=1) + "\n"),
+        (folder / "report.html", page(report)),
     ):
         with candidate_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    return cost, rows
+    return report
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = [
-        "| format | bytes | top-1 % | agreement % | max probability difference | XNNPACK pieces | ms |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        done = row.conversion
-        if done is None:
-            lines.append(f"| {row.format} | not written: {row.reason} | | | | | |")
-            continue
-        parity, accuracy = done.parity, done.parity.accuracy
-        shown = f"{100 * accuracy.top1:.2f}" if accuracy else ""
-        pieces = "" if done.delegation is None else str(done.delegation.partitions)
-        lines.append(
-            f"| {row.format} | {done.size_bytes:,} | {shown} | {100 * parity.argmax_agreement:.2f} | "
-            f"{parity.max_probability_difference:.4f} | {pieces} | {row.time_ms:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def _row(name: str, make: Callable[[], Conversion]) -> Row:
+def _row(
+    name: str,
+    make: Callable[[], Conversion],
+    layer_errors: Callable[[bytes], tuple[LayerError, ...]],
+) -> Row:
     try:
         conversion = make()
+        if name.endswith("float32"):
+            layers: tuple[LayerError, ...] = ()
+        else:
+            split = split_onnx if conversion.out.suffix == ".onnx" else split_tflite
+            graph, _ = split(conversion.out.read_bytes(), conversion.out)
+            layers = worst_layers(layer_errors(graph), WORST_LAYERS)
     except EdgeFerError as error:
         return Row(name, None, None, str(error))
-    return Row(name, conversion, round(median_time_ms(conversion.out), 4), None)
+    return Row(name, conversion, round(median_time_ms(conversion.out), 4), None, layers)
 
 
 def _tflite(
@@ -135,3 +149,11 @@ def _onnx(
     graph = convert_onnx(source, scheme, used, nchw)
     contract = replace(source.contract, quantization=quantization_record(scheme, used))
     return write_onnx(source, graph, scheme, contract, exam, out)
+
+
+def _onnx_layers(
+    source: SourceModel, graph: bytes, pixels: npt.NDArray[np.uint8]
+) -> tuple[LayerError, ...]:
+    from convert.onnx import layer_errors
+
+    return layer_errors(source, graph, pixels)

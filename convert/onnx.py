@@ -75,7 +75,7 @@ def write_onnx(
     def hint() -> str:
         return _layer_hint(source, graph, exam)
 
-    final, parity = write_verified(
+    final, parity, _ = write_verified(
         lambda current: embed_onnx(graph, current), contract, exam, out, "onnx", hint
     )
     return Conversion(out, f"onnx-{scheme}", len(final), hashlib.sha256(final).hexdigest(), parity, None)

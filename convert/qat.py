@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from convert.source import SourceModel
@@ -23,6 +24,7 @@ from edge_runtime.errors import ContractError
 
 RANGES_SCHEMA = 1
 INPUT_RANGE = (0.0, 255.0)
+LEVELS, WEIGHT_LEVELS = 255, 127
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class _RoundedDense(keras.layers.Dense):
 
 
 _ROUNDED: dict[type, Any] = {keras.layers.Conv2D: _RoundedConv2D, keras.layers.Dense: _RoundedDense}
+_PASSING = (keras.layers.MaxPooling2D, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+"""Layers whose output has the steps of their input."""
 
 
 def ranges_path(model: Path) -> Path:
@@ -106,6 +110,8 @@ def fake_quantized(source: SourceModel, ranges: Ranges) -> SourceModel:
             f"{source.path}: has no layer {strange[0]!r}, which its ranges name; train again"
         )
     folded = {layer.name: float(layer.scale) for layer in model.layers if _folds_away(layer)}
+    steps: dict[int, float] = {}
+    taken_steps: dict[str, float] = {}
 
     def clone(layer: Any) -> Any:
         return _ROUNDED.get(type(layer), type(layer)).from_config(layer.get_config())
@@ -114,13 +120,20 @@ def fake_quantized(source: SourceModel, ranges: Ranges) -> SourceModel:
         first = arguments[0]
         if isinstance(layer, keras.layers.Rescaling):
             first = _FakeQuant(*INPUT_RANGE, name=f"{layer.name}_pixels")(first)
+            steps[id(first)] = 1.0
             if layer.name in folded:
                 return first
             arguments = (first, *arguments[1:])
+        step = steps.get(id(first))
+        if step is not None:
+            taken_steps[layer.name] = step
         outputs = layer(*arguments, **named)
         if layer.name in ranges.activations:
             low, high = ranges.activations[layer.name]
             outputs = _FakeQuant(low, high, name=f"{layer.name}_range")(outputs)
+            steps[id(outputs)] = (high - low) / LEVELS
+        elif step is not None and isinstance(layer, _PASSING):
+            steps[id(outputs)] = step
         return outputs
 
     try:
@@ -137,6 +150,8 @@ def fake_quantized(source: SourceModel, ranges: Ranges) -> SourceModel:
         if feeding is not None and feeding.name in folded:
             # Rounding is relative to the largest weight: a factor before it changes nothing.
             weights[0] = weights[0] * np.float32(folded[feeding.name])
+        if type(layer) in _ROUNDED and len(weights) == 2 and layer.name in taken_steps:
+            weights[1] = _rounded_bias(weights[1], weights[0], taken_steps[layer.name])
         copy.get_layer(layer.name).set_weights(weights)
     return replace(source, model=copy)
 
@@ -153,6 +168,15 @@ def _producer(layer: Any) -> Any:
     if isinstance(layer, keras.layers.InputLayer) or isinstance(layer.input, list):
         return None
     return layer.input._keras_history.operation
+
+
+def _rounded_bias(
+    bias: npt.NDArray[np.float32], kernel: npt.NDArray[np.float32], input_step: float
+) -> npt.NDArray[np.float32]:
+    """A bias as int8 kernels hold it: int32, in steps of the input's times the weights'."""
+    largest = np.maximum(np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1))), 1e-9)
+    step = input_step * largest.astype(np.float64) / WEIGHT_LEVELS
+    return (np.round(bias / step) * step).astype(np.float32)
 
 
 def _rounded(kernel: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,19 +112,27 @@ def answers_everywhere(
     """
     if path.suffix == ".onnx":
         return [answers_here(path, images, "onnx")], []
-    found, notes = [answers_here(path, images, "litert")], list[str]()
-    if tflite_runtime_python is not None:
-        found.append(answers_elsewhere(path, images, "tflite-runtime", tflite_runtime_python))
-        return found, notes
+    if tflite_runtime_python is None:
+        here, there = answers_here(path, images, "litert"), _tflite_runtime_here(path, images)
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            # It waits for another process, which computes while this one does.
+            later = pool.submit(answers_elsewhere, path, images, "tflite-runtime", tflite_runtime_python)
+            here = answers_here(path, images, "litert")
+            there = [later.result()]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    note = (
+        f"not checked on tflite-runtime, which is not in this Python {version}; give the Python of "
+        "an environment that has it with --tflite-runtime-python"
+    )
+    return [here, *there], [] if there else [note]
+
+
+def _tflite_runtime_here(path: Path, images: npt.NDArray[np.uint8]) -> list[Answers]:
     try:
-        found.append(answers_here(path, images, "tflite-runtime"))
+        return [answers_here(path, images, "tflite-runtime")]
     except BackendUnavailableError:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        notes.append(
-            f"not checked on tflite-runtime, which is not in this Python {version}; give the Python of "
-            "an environment that has it with --tflite-runtime-python"
-        )
-    return found, notes
+        return []
 
 
 def _checked(path: Path, answers: Answers) -> Answers:

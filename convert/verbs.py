@@ -57,7 +57,7 @@ def run_tflite(arguments: Namespace) -> int:
     contract = replace(source.contract, quantization=record)
     progress(f"verifying on {len(images)} images …")
     threshold = threshold_of(arguments, TRAINED_MIN_AGREEMENT if ranges else DEFAULT_MIN_AGREEMENT)
-    exam = Exam(split, images, reference_answers(source, images), threshold)
+    exam = exam_of(arguments, source, split, images, threshold)
     done = write_tflite(source, graph, recipe, contract, exam, arguments.out)
     if done.delegation and done.delegation.warning:
         progress(f"warning: {done.delegation.warning}")
@@ -79,7 +79,7 @@ def run_onnx(arguments: Namespace) -> int:
     record = quantization_record(arguments.quantize, calibration)
     contract = replace(source.contract, quantization=record)
     progress(f"verifying on {len(images)} images …")
-    exam = Exam(split, images, reference_answers(source, images), threshold_of(arguments))
+    exam = exam_of(arguments, source, split, images)
     done = write_onnx(source, graph, arguments.quantize, contract, exam, arguments.out)
     show(arguments.format, [done.to_json()], [done.to_text()])
     return 0
@@ -133,7 +133,8 @@ def run_verify(arguments: Namespace) -> int:
 
 
 def run_all(arguments: Namespace) -> int:
-    from convert.everything import convert_everything, table
+    from convert.everything import convert_everything
+    from convert.tables import formats_table, publish, runtimes_table, summary_text
 
     if is_detector(arguments.model):
         raise UsageError(f"{arguments.model}: a detector; convert it with the verb tflite")
@@ -143,13 +144,17 @@ def run_all(arguments: Namespace) -> int:
     split, images = report_split(data, arguments.split)
     source = load(arguments)
     calibration = calibrate(arguments, data, source.contract.input)
-    exam = Exam(split, images, reference_answers(source, images), threshold_of(arguments))
-    cost, rows = convert_everything(source, calibration, exam, arguments.out, progress, arguments.nchw)
-    head = f"{cost.macs / 1e6:.1f} MMACs, {cost.parameters:,} parameters; {split}, n = {len(images)}"
-    show(arguments.format, [row.to_json() for row in rows], [head, table(rows)])
-    missing = [row.format for row in rows if row.conversion is None]
+    exam = exam_of(arguments, source, split, images)
+    report = convert_everything(source, calibration, exam, arguments.out, progress, arguments.nchw)
+    formats = report["formats"]
+    tables = (summary_text(report), formats_table(report), runtimes_table(report))
+    show(arguments.format, formats, [table.rstrip() for table in tables])
+    missing = [item["format"] for item in formats if not item["file"]]
     if missing:
         raise ContractError(f"not written: {', '.join(missing)}; the table says why")
+    if arguments.document is not None:
+        publish(report, arguments.document)
+        progress(f"{arguments.document}: tables made anew")
     return 0
 
 
@@ -210,6 +215,20 @@ def ranges_of(arguments: Namespace, recipe: Recipe) -> Path | None:
 def threshold_of(arguments: Namespace, default: float = DEFAULT_MIN_AGREEMENT) -> float:
     """Argmax agreement that is demanded."""
     return default if arguments.min_agreement is None else float(arguments.min_agreement)
+
+
+def exam_of(
+    arguments: Namespace,
+    source: SourceModel,
+    split: str,
+    images: LabeledImages,
+    threshold: float | None = None,
+) -> Exam:
+    """What candidates are held against: the answers of their source."""
+    demanded = threshold_of(arguments) if threshold is None else threshold
+    answers = reference_answers(source, images)
+    python = getattr(arguments, "tflite_runtime_python", None)
+    return Exam(split, images, answers, demanded, python)
 
 
 def statement_of(arguments: Namespace) -> Statement:

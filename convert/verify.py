@@ -147,8 +147,8 @@ def gate(path: Path, parity: Parity, min_agreement: float, hint: str = "") -> No
     if not parity.argmax_agreement >= min_agreement:
         raise ContractError(
             f"{path} not written: the converted model agrees with its reference on "
-            f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images, "
-            f"{min_agreement:.2%} is demanded (--min-agreement){hint}"
+            f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images "
+            f"with {parity.backend}, {min_agreement:.2%} is demanded (--min-agreement){hint}"
         )
 
 

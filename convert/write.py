@@ -13,7 +13,7 @@ from convert.layers import tflite_layer_errors, worst_layers
 from convert.metadata import attach_metadata
 from convert.output import candidate_file
 from convert.quiet import captured_stderr
-from convert.runtimes import Answers, answers_here
+from convert.runtimes import Answers, answers_everywhere
 from convert.selftest import make_self_test
 from convert.source import SourceModel
 from convert.tflite import Recipe, convert_tflite, own_version, producer_versions
@@ -36,6 +36,8 @@ class Exam:
     images: LabeledImages
     reference: Answers
     min_agreement: float
+    tflite_runtime_python: Path | None = None
+    """Python of an environment with tflite-runtime, where `.tflite` candidates are examined as well."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Conversion:
     sha256: str
     parity: Parity
     delegation: Delegation | None
+    elsewhere: tuple[Parity, ...] = ()
+    """The same on other runtimes."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +61,7 @@ class Conversion:
             "sha256": self.sha256,
             "xnnpack": asdict(self.delegation) if self.delegation else None,
             **self.parity.to_json(),
+            "elsewhere": [parity.to_json() for parity in self.elsewhere],
         }
 
     def to_text(self) -> str:
@@ -64,7 +69,7 @@ class Conversion:
         if self.delegation:
             count = self.delegation.partitions
             lines.append(f"XNNPACK: {count} partition{'s' if count != 1 else ''}")
-        return "\n".join([*lines, self.parity.to_text()])
+        return "\n".join([*lines, *(parity.to_text() for parity in (self.parity, *self.elsewhere))])
 
 
 def reference_answers(source: SourceModel, images: LabeledImages) -> Answers:
@@ -99,12 +104,11 @@ def write_tflite(
     def hint() -> str:
         return _layer_hint(source, graph, exam.images)
 
-    final, parity = write_verified(
+    final, parity, elsewhere = write_verified(
         lambda current: embed_tflite(sealed, current), contract, exam, out, "litert", hint
     )
-    return Conversion(
-        out, recipe.name, len(final), hashlib.sha256(final).hexdigest(), parity, delegation_of(sealed)
-    )
+    digest = hashlib.sha256(final).hexdigest()
+    return Conversion(out, recipe.name, len(final), digest, parity, delegation_of(sealed), elsewhere)
 
 
 def write_verified(
@@ -114,8 +118,10 @@ def write_verified(
     out: Path,
     backend: str,
     hint: Callable[[], str] = str,
-) -> tuple[bytes, Parity]:
+) -> tuple[bytes, Parity, tuple[Parity, ...]]:
     """Write a candidate under a temporary name, put it to the exam, and rename it if it passes.
+
+    It has to pass on every runtime that is there: `backend`, and tflite-runtime for a `.tflite` file.
 
     Args:
         embed: makes the file's bytes from a contract.
@@ -126,10 +132,15 @@ def write_verified(
     """
     with candidate_file(out) as temporary:
         temporary.write_bytes(embed(contract))
-        answers = answers_here(temporary, exam.images.images, backend)
-        parity = compare(out.name, answers, exam.reference, contract, exam.images, exam.split)
-        if not parity.argmax_agreement >= exam.min_agreement:
-            gate(out, parity, exam.min_agreement, hint())
+        given, _ = answers_everywhere(temporary, exam.images.images, exam.tflite_runtime_python)
+        parities = [
+            compare(out.name, answers, exam.reference, contract, exam.images, exam.split)
+            for answers in given
+        ]
+        for parity in parities:
+            if not parity.argmax_agreement >= exam.min_agreement:
+                gate(out, parity, exam.min_agreement, hint())
+        parity, *elsewhere = parities
         figures = {key: value for key, value in parity.to_json().items() if key != "model"}
         data = embed(replace(contract, validation={**contract.validation, "conversion": figures}))
         temporary.write_bytes(data)
@@ -138,7 +149,7 @@ def write_verified(
             final = Classifier.load(temporary, backend=backend)
         self_test(final)
         final.close()
-    return data, parity
+    return data, parity, tuple(elsewhere)
 
 
 def _layer_hint(source: SourceModel, graph: bytes, images: LabeledImages) -> str:

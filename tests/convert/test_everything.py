@@ -29,9 +29,9 @@ def test_every_format_is_written_and_runs(
     rows = json.loads(capsys.readouterr().out)
     assert [row["format"] for row in rows] == FORMATS
     for row in rows:
-        classifier = Classifier.load(row["file"])
+        classifier = Classifier.load(tmp_path / row["file"])
         self_test(classifier)
-        assert row["size_bytes"] == Path(row["file"]).stat().st_size
+        assert row["size_bytes"] == (tmp_path / row["file"]).stat().st_size
         assert row["time_ms"] > 0
     document = json.loads((tmp_path / "report.json").read_text())
     html = (tmp_path / "report.html").read_text()

@@ -55,6 +55,30 @@ def test_ranges_beside_the_model_are_used(
     assert "calibration" not in quantization
 
 
+def test_biases_are_rounded_as_int8_kernels_hold_them(keras_model: Any, source: Any) -> None:
+    from dataclasses import replace
+
+    import keras
+
+    from convert.qat import Ranges, fake_quantized
+
+    model = keras.models.clone_model(keras_model)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([rng.normal(0, 1, weight.shape) for weight in layer.get_weights()])
+    convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    names = [layer.name for layer in model.layers[1:]]
+    ranges = Ranges(dict.fromkeys(names, (0.0, 4.0)), "")
+    rounded = fake_quantized(replace(source, model=model), ranges).model
+    for number, name in enumerate(convolutions):
+        kernel, bias = (np.asarray(weight) for weight in rounded.get_layer(name).get_weights())
+        # The first one takes pixels, in steps of one, the others a tensor of range 0..4.
+        taken = 1.0 if number == 0 else 4 / 255
+        steps = bias / (np.abs(kernel).max(axis=(0, 1, 2)) / 127 * taken)
+        assert np.abs(steps - np.round(steps)).max() < 1e-2
+        assert len(np.unique(steps)) > 1
+
+
 def test_ranges_can_be_left_out(trained: Path, data_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "q.tflite"
     arguments = ["tflite", str(trained), "--data", str(data_file), "--out", str(out), "--ranges", "none"]
