@@ -78,7 +78,8 @@ class OutputConfig:
 
     sinks: tuple[str, ...] = _key(
         ("text",),
-        "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE, mqtt:HOST",
+        "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE, mqtt:HOST, "
+        "web:HOST:PORT",
     )
 
 
@@ -114,6 +115,20 @@ class MqttConfig:
 
 
 @dataclass(frozen=True)
+class WebConfig:
+    """How the sink web serves its page; see docs/web.md."""
+
+    token_file: str = _key("", "file whose first line is the token that visitors must give")
+    token: str = _key("", "the token itself; a file, or EDGE_FER_WEB_TOKEN in the environment, is better")
+    allowed_hosts: tuple[str, ...] = _key((), "names of this machine that the page may be asked for by")
+    notice: str = _key("", "line to the person who is seen; empty: the built-in one")
+    view_rate_hz: float = _key(10.0, "most pictures per second of the live view")
+    max_upload_mb: float = _key(8.0, "largest picture that is taken for a prediction, millions of bytes")
+    max_upload_mpx: float = _key(16.0, "largest picture that is decoded, millions of pixels")
+    healthy_within_s: float = _key(10.0, "/healthz fails when no frame was processed for longer")
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a run, by section."""
 
@@ -125,6 +140,7 @@ class Config:
     rotation: RotationConfig = field(default_factory=RotationConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    web: WebConfig = field(default_factory=WebConfig)
 
     def override(self, section: str, **values: Any) -> Config:
         """A copy in which the values that are not None replace those of a section.
@@ -153,12 +169,22 @@ MINIMA: Mapping[str, float] = {
     "rotation.keep": 1,
     "mqtt.outbox_limit": 1,
     "mqtt.summary_s": 0,
+    "web.view_rate_hz": 0.1,
+    "web.max_upload_mb": 0.01,
+    "web.max_upload_mpx": 0.01,
+    "web.healthy_within_s": 0.1,
     "events.arrive_after_s": 0,
     "events.leave_after_s": 0,
     "events.change_after_s": 0,
     "events.min_interval_s": 0,
 }
-MAXIMA: Mapping[str, float] = {"detector.min_score": 1, "tracking.min_iou": 1, "source.rate_hz": 1000}
+MAXIMA: Mapping[str, float] = {
+    "detector.min_score": 1,
+    "tracking.min_iou": 1,
+    "source.rate_hz": 1000,
+    "web.view_rate_hz": 30,
+    "web.max_upload_mpx": 64,
+}
 
 
 def load_config(path: str | Path | None) -> Config:

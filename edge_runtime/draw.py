@@ -25,17 +25,21 @@ REFERENCE_HEIGHT_PX = 480
 """Height of the frame at which text is drawn at its nominal size."""
 
 
-def annotate(image: UInt8Array, faces: Sequence[FaceRecord]) -> UInt8Array:
-    """A copy of a BGR (H, W, 3) picture with each face's box, label and probabilities."""
+def annotate(image: UInt8Array, faces: Sequence[FaceRecord], *, panels: bool = True) -> UInt8Array:
+    """A copy of a BGR (H, W, 3) picture with each face's box and label.
+
+    Args:
+        panels: whether the probabilities stand beside the faces.
+    """
     drawn = image.copy()
     unit = max(0.5, min(image.shape[0], image.shape[1]) / REFERENCE_HEIGHT_PX)
     for face in faces:
         _draw_box(drawn, face, unit)
     taken = [face.box for face in faces]
     for face in faces:
-        panel = _Panel(face, unit)
-        place = panel.place(drawn.shape[:2], taken)
-        if place is None:
+        panel = _Panel(face, unit) if panels else None
+        place = panel.place(drawn.shape[:2], taken) if panel is not None else None
+        if panel is None or place is None:
             _draw_tag(drawn, face, unit)
         else:
             panel.draw(drawn, round(place.x), round(place.y))

@@ -26,6 +26,7 @@ from edge_runtime.pipeline import Pipeline, Totals
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.records import STAGES, FaceRecord, FrameRecord
 from edge_runtime.sinks import Sink, open_sink
+from edge_runtime.sinks.base import Onlooker
 from edge_runtime.sinks.patient import PatientSink
 from edge_runtime.sources import is_live, open_source
 from edge_runtime.sources.base import Frame
@@ -48,6 +49,25 @@ class Snapshot:
     def __call__(self, frame: Frame, record: FrameRecord) -> None:
         if (record.faces or not self.faces) and frame.bgr is not None:
             self.image, self.faces = frame.bgr.copy(), record.faces
+
+
+class Views:
+    """Hands frames to those who show them, while they want any."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
+        self.onlookers: Sequence[Onlooker] = ()
+
+    def wanted(self) -> bool:
+        """Whether somebody will look at the next frame."""
+        return any(onlooker.is_looking for onlooker in self.onlookers)
+
+    def __call__(self, frame: Frame, record: FrameRecord) -> None:
+        if self._snapshot is not None:
+            self._snapshot(frame, record)
+        for onlooker in self.onlookers:
+            if onlooker.is_looking:
+                onlooker.look(frame, record)
 
 
 class WholeDelivery:
@@ -116,11 +136,18 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         detector = load_detector(config.detector.name)
         if isinstance(detector, SelfTesting):
             detector.self_test()
-        color = snapshot is not None or classifier.contract.input.color == "rgb"
-        options = source_options(config.source, color=color, alive=notifier.frame_done)
+        always = snapshot is not None or classifier.contract.input.color == "rgb"
+        views = Views(snapshot)
+        options = source_options(
+            config.source,
+            color=always or any(name.startswith("web:") for name in config.output.sinks),
+            color_wanted=None if always else views.wanted,
+            alive=notifier.frame_done,
+        )
         source = open_source(config.source.name, options)
         at_end(source.close)
         sinks = _open_sinks(config, at_end)
+        views.onlookers = [sink for sink in sinks if isinstance(sink, Onlooker)]
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
@@ -129,7 +156,7 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         at_end(notifier.stopping)
         notifier.ready()
         try:
-            pipeline.run(args.max_frames, snapshot, notifier.frame_done)
+            pipeline.run(args.max_frames, views, notifier.frame_done)
         finally:
             _say(summary(pipeline.totals))
     if snapshot is not None:
@@ -173,8 +200,11 @@ def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) ->
     sinks = []
     live = is_live(config.source.name, config.source.watch_s)
     events = EventSettings(**asdict(config.events))
+    # Uploaded pictures are read as the camera's frames are, by interpreters of the sink's own.
+    engine = {"model": config.model.name, "backend": config.model.backend, "detector": config.detector.name}
+    web = {**asdict(config.web), **engine}
     for name in config.output.sinks:
-        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation))
+        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation), web)
         kind, _, argument = name.partition(":")
         if live and argument and kind in ("jsonl", "jsonl+", "events"):
             sink = PatientSink(sink, name)

@@ -38,11 +38,16 @@ def configuration(args: argparse.Namespace) -> Config:
 
 
 def source_options(
-    source: SourceConfig, *, color: bool, alive: Callable[[], None] | None = None
+    source: SourceConfig,
+    *,
+    color: bool,
+    color_wanted: Callable[[], bool] | None = None,
+    alive: Callable[[], None] | None = None,
 ) -> SourceOptions:
     """What the source is asked to deliver.
 
     Args:
+        color_wanted: whether the next frame's colour is wanted; None: it always is.
         alive: called while a watched folder has nothing new.
 
     Raises:
@@ -55,6 +60,7 @@ def source_options(
     )
     return SourceOptions(
         color=color,
+        color_wanted=color_wanted,
         realtime=source.realtime,
         seed=source.seed,
         size_wh=(source.width, source.height),

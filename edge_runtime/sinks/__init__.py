@@ -11,7 +11,7 @@ from edge_runtime.sinks.base import Sink
 
 HELP = (
     "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND, "
-    "sqlite:FILE, mqtt:HOST[:PORT] or mqtts:HOST[:PORT]; a FILE of lines may be followed by "
+    "sqlite:FILE, mqtt:HOST[:PORT], mqtts:HOST[:PORT] or web:HOST:PORT; a FILE of lines may be followed by "
     ",max_mb=N,keep=N (rotation)"
 )
 
@@ -23,6 +23,7 @@ def open_sink(
     events: EventSettings | None = None,
     mqtt: Mapping[str, Any] | None = None,
     rotation: Mapping[str, Any] | None = None,
+    web: Mapping[str, Any] | None = None,
 ) -> Sink:
     """Open the sink called `name`.
 
@@ -30,6 +31,7 @@ def open_sink(
         events: how long a state must last before `events`, `hook` and `mqtt` report it.
         mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
         rotation: fields of `edge_runtime.sinks.linefile.Rotation`, for what the name leaves out.
+        web: fields of `edge_runtime.sinks.web.WebSettings`.
 
     Raises:
         UsageError: unknown name.
@@ -67,4 +69,8 @@ def open_sink(
 
         settings = MqttSettings(**(mqtt or {}))
         return MqttSink(argument, settings, events or EventSettings(), tls=kind == "mqtts")
+    if kind == "web" and argument:
+        from edge_runtime.sinks.web import WebSettings, WebSink
+
+        return WebSink(argument, WebSettings(**(web or {})))
     raise UsageError(f"unknown sink {name!r}; choose {HELP}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_runtime.records import FrameRecord
+from edge_runtime.sources.base import Frame
 
 
 class Sink(Protocol):
@@ -20,4 +21,18 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Flush and release; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Onlooker(Protocol):
+    """A sink that shows pictures as well, as long as somebody looks at them."""
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the next frame's picture is wanted; asked before it is made."""
+        ...
+
+    def look(self, frame: Frame, record: FrameRecord) -> None:
+        """See a frame with its record, before the record is written; pixels are valid during the call."""
         ...

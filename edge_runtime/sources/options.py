@@ -39,6 +39,8 @@ class SourceOptions:
 
     color: bool = False
     """Whether frames carry `bgr`; luma alone is cheaper."""
+    color_wanted: Callable[[], bool] | None = None
+    """Asked before `bgr` is computed where that costs something; None: always."""
     realtime: bool = False
     """Whether a video or the demo plays at its own rate and drops what comes too late."""
     seed: int = 0

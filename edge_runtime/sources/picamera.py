@@ -181,7 +181,8 @@ class Picamera2Source:
     def _planes(self, memory: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:
         width, height = self._size_wh
         luma = luma_plane(memory, self._size_wh, self._stride)
-        if not self._options.color:
+        wanted = self._options.color_wanted
+        if not self._options.color or (wanted is not None and not wanted()):
             return luma, None
         chroma = memory[self._stride * height :]
         return luma, to_bgr(luma, *chroma_planes(chroma, (width, height), self._stride, self._format))
