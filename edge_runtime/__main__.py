@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(doctor)
     sources = verbs.add_parser("sources", help="list the cameras that are here")
     _add_format(sources)
+    _add_tune(verbs.add_parser("tune", help="find good settings for this board by measuring"))
     config = verbs.add_parser("config", help="check the settings of a run and print them as a file")
     config.add_argument("--print", action="store_true", help="print the result, every key documented")
     _add_settings(config)
@@ -46,6 +47,28 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--annotate", metavar="OUT.png", help="write the last frame with a face, annotated")
 
 
+def _add_tune(tune: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    tune.description = (
+        "Records five seconds of the source, measures detectors, detection intervals, picture sizes and "
+        "threads on them, checks the best in real time, and writes a file for edge-fer run --config. "
+        "Options that are given are kept as they are."
+    )
+    _add_settings(tune)
+    add = tune.add_argument
+    add("--out", type=Path, default=Path("edge-fer.toml"), metavar="FILE.toml", help="default: %(default)s")
+    add("--force", action="store_true", help="replace FILE.toml if it is there")
+    add(
+        "--seconds",
+        type=_positive,
+        default=90,
+        metavar="S",
+        help="time to measure for, about (default: %(default)s)",
+    )
+    _add_format(tune)
+
+
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Options that override a configuration file; None where they are not given."""
     add = parser.add_argument
@@ -53,8 +76,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add(
         "--source",
         metavar="SOURCE",
-        help="picamera2, v4l2:N, a video, a picture, a folder, folder:DIR,watch (new pictures), rtsp://… or "
-        "http://…, or demo (demo:N for N frames, demo:0 without end; default: demo)",
+        help="picamera2, v4l2:N, a video, a picture, a folder, folder:DIR,watch (new pictures), rtsp://…, "
+        "http://… or demo (demo:N for N frames, demo:0 without end; default: demo)",
     )
     add("--model", metavar="NAME|FILE", help="a released model's name or a file (default: edge-fer-small)")
     add("--backend", metavar="NAME", help="auto, litert, tflite-runtime or onnx (default: auto)")
