@@ -53,6 +53,21 @@ class _RoundedConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, _rounded(kernel))
 
 
+class _RoundedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    def call(self, inputs: Any) -> Any:
+        height, width, taken, multiplier = self.kernel.shape
+        kernel = _rounded(tf.reshape(self.kernel, (height, width, taken * multiplier)))
+        outputs = keras.ops.depthwise_conv(
+            inputs,
+            tf.reshape(kernel, self.kernel.shape),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+        outputs = tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
+        return outputs if self.activation is None else self.activation(outputs)
+
+
 class _RoundedDense(keras.layers.Dense):
     """A dense layer as a 1x1 convolution: the converter cannot transpose a kernel with many scales."""
 
@@ -65,7 +80,11 @@ class _RoundedDense(keras.layers.Dense):
         return tf.reshape(outputs if self.activation is None else self.activation(outputs), (-1, units))
 
 
-_ROUNDED: dict[type, Any] = {keras.layers.Conv2D: _RoundedConv2D, keras.layers.Dense: _RoundedDense}
+_ROUNDED: dict[type, Any] = {
+    keras.layers.Conv2D: _RoundedConv2D,
+    keras.layers.DepthwiseConv2D: _RoundedDepthwiseConv2D,
+    keras.layers.Dense: _RoundedDense,
+}
 _PASSING = (keras.layers.MaxPooling2D, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
 """Layers whose output has the steps of their input."""
 
@@ -174,7 +193,8 @@ def _rounded_bias(
     bias: npt.NDArray[np.float32], kernel: npt.NDArray[np.float32], input_step: float
 ) -> npt.NDArray[np.float32]:
     """A bias as int8 kernels hold it: int32, in steps of the input's times the weights'."""
-    largest = np.maximum(np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1))), 1e-9)
+    by_channel = np.abs(kernel).reshape(-1, len(bias))
+    largest = np.maximum(by_channel.max(axis=0), 1e-9)
     step = input_step * largest.astype(np.float64) / WEIGHT_LEVELS
     return (np.round(bias / step) * step).astype(np.float32)
 

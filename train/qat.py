@@ -26,20 +26,30 @@ from train.files import write_json
 from train.fit import FitOptions, finish, load_prepared, prepare_devices, recipe_job
 from train.inference import TrainedModel, load_trained
 from train.loop import Outcome, train
-from train.quantlayers import ActivationRange, QuantizedConv2D, QuantizedDense
+from train.quantlayers import (
+    ActivationRange,
+    QuantizedConv2D,
+    QuantizedDense,
+    QuantizedDepthwiseConv2D,
+)
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
 
 RANGES_NAME = "model.ranges.json"
 RANGES_SCHEMA = 1
 RANGE_SUFFIX = "_range"
+DEPTHWISE_SUFFIX = "_depthwise"
 CALIBRATION_IMAGES = 256
 
 DEFAULT_EPOCHS = 3
 RATE_FACTOR = 0.01
 """Learning rate of the fine-tuning as part of the recipe's."""
 
-_ROUNDED: dict[type, Any] = {layers.Conv2D: QuantizedConv2D, layers.Dense: QuantizedDense}
+_ROUNDED: dict[type, Any] = {
+    layers.Conv2D: QuantizedConv2D,
+    layers.DepthwiseConv2D: QuantizedDepthwiseConv2D,
+    layers.Dense: QuantizedDense,
+}
 _PASSING = (layers.InputLayer, layers.MaxPooling2D, layers.Flatten, layers.Reshape, layers.Dropout)
 """Layers whose output has the range of their input."""
 _OTHERS = (layers.BatchNormalization, layers.ReLU, layers.Add, layers.GlobalAveragePooling2D)
@@ -97,9 +107,12 @@ def fit_qat(recipe: Recipe, source: Path, data_path: Path, out: Path, options: F
 def fold_batch_normalization(model: keras.Model) -> keras.Model:
     """The same function without BatchNormalization: its factors go into the convolution before it.
 
+    A separable convolution becomes the two that it is made of, as int8 has a tensor between them.
+
     Raises:
         UsageError: a layer that is not supported, or a normalization that follows no convolution.
     """
+    model = split_separable(model)
     _check_supported(model)
     norms = {layer.name: _source(layer) for layer in model.layers if _is_norm(layer)}
     for name, conv in norms.items():
@@ -124,6 +137,48 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
             else _folded_weights(model.get_layer(layer.name))
         )
     return folded
+
+
+def split_separable(model: keras.Model) -> keras.Model:
+    """The same function with a depthwise and a 1x1 convolution in place of every SeparableConv2D.
+
+    The 1x1 convolution keeps the name, the depthwise one has `_depthwise` appended.
+    """
+    separable = {layer.name: layer for layer in model.layers if type(layer) is layers.SeparableConv2D}
+    if not separable:
+        return model
+
+    def clone(layer: Any) -> Any:
+        if layer.name not in separable:
+            return type(layer).from_config(layer.get_config())
+        activation = keras.activations.serialize(layer.activation)
+        return layers.Conv2D(
+            layer.filters, 1, use_bias=layer.use_bias, activation=activation, name=layer.name
+        )
+
+    def call(layer: Any, *arguments: Any, **named: Any) -> Any:
+        if layer.name not in separable:
+            return layer(*arguments, **named)
+        whole = separable[layer.name]
+        depthwise = layers.DepthwiseConv2D(
+            whole.kernel_size,
+            strides=whole.strides,
+            padding=whole.padding,
+            depth_multiplier=whole.depth_multiplier,
+            dilation_rate=whole.dilation_rate,
+            use_bias=False,
+            name=layer.name + DEPTHWISE_SUFFIX,
+        )
+        return layer(depthwise(*arguments))
+
+    split = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    for layer in model.layers:
+        weights = layer.get_weights()
+        if layer.name in separable:
+            split.get_layer(layer.name + DEPTHWISE_SUFFIX).set_weights(weights[:1])
+            weights = weights[1:]
+        split.get_layer(layer.name).set_weights(weights)
+    return split
 
 
 def quantized_copy(folded: keras.Model, ranges: dict[str, tuple[float, float]]) -> keras.Model:
@@ -193,7 +248,8 @@ def _check_supported(model: keras.Model) -> None:
         if not known:
             raise UsageError(
                 f"--qat does not know the layer {layer.name!r} ({type(layer).__name__}); it takes "
-                "Conv2D, Dense, BatchNormalization, ReLU, Add and poolings; quantize after training instead"
+                "Conv2D, DepthwiseConv2D, SeparableConv2D, Dense, BatchNormalization, ReLU, Add and "
+                "poolings; quantize after training instead"
             )
 
 
@@ -217,6 +273,10 @@ def _is_norm(layer: Any) -> bool:
     return isinstance(layer, layers.BatchNormalization)
 
 
+def _is_depthwise(layer: Any) -> bool:
+    return isinstance(layer, layers.DepthwiseConv2D)
+
+
 def _folded_weights(conv: Any) -> list[npt.NDArray[np.float32]]:
     (norm,) = _consumers(conv)
     kernel, *rest = (weight.astype(np.float64) for weight in conv.get_weights())
@@ -226,7 +286,9 @@ def _folded_weights(conv: Any) -> list[npt.NDArray[np.float32]]:
     beta = next(weights) if norm.center else 0.0
     mean, variance = next(weights), next(weights)
     factor = gamma / np.sqrt(variance + norm.epsilon)
-    return [(kernel * factor).astype(np.float32), ((bias - mean) * factor + beta).astype(np.float32)]
+    # A depthwise kernel has its output channels in the last two axes.
+    by_channel = factor.reshape(kernel.shape[2:]) if _is_depthwise(conv) else factor
+    return [(kernel * by_channel).astype(np.float32), ((bias - mean) * factor + beta).astype(np.float32)]
 
 
 def _calibration_of(trained: TrainedModel, prepared: TrainingData) -> Calibration | None:

@@ -45,6 +45,22 @@ class QuantizedConv2D(layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable("edge_fer")
+class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):
+    """DepthwiseConv2D whose kernel is rounded."""
+
+    def call(self, inputs: Any) -> Any:
+        outputs = ops.depthwise_conv(
+            inputs,
+            fake_quantize_weights(self.kernel, (2, 3)),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+        outputs = ops.add(outputs, self.bias) if self.use_bias else outputs
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable("edge_fer")
 class QuantizedDense(layers.Dense):
     """Dense whose kernel is rounded."""
 

@@ -79,6 +79,41 @@ def test_biases_are_rounded_as_int8_kernels_hold_them(keras_model: Any, source: 
         assert len(np.unique(steps)) > 1
 
 
+def test_depthwise_kernels_keep_one_scale_per_channel(tensorflow: Any, source: Any, pictures: Any) -> None:
+    from dataclasses import replace
+
+    import keras
+
+    from convert.qat import Ranges, fake_quantized
+    from convert.tflite import convert_trained_ranges
+    from edge_runtime.backends import load_backend
+    from edge_runtime.preprocess import to_tensor
+
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    image = keras.Input((48, 48, 1), name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescale")(image)
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, name="depthwise", bias_initializer="random_normal")(x)
+    x = layers.Conv2D(12, 1, activation="relu", name="pointwise")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(7, kernel_initializer=keras.initializers.RandomNormal(0, 8), name="logits")(x)
+    model = keras.Model(image, x)
+    probe = keras.Model(image, [layer.output for layer in model.layers[1:]])
+    pixels = pictures.images[..., None]
+    values = probe(pixels.astype(np.float32))
+    found = {
+        layer.name: (min(0.0, float(np.min(value))), float(np.max(value)))
+        for layer, value in zip(model.layers[1:], values, strict=True)
+    }
+    rounded = fake_quantized(replace(source, model=model), Ranges(found, ""))
+    backend = load_backend(convert_trained_ranges(rounded), "litert")
+    given = np.stack([backend.invoke(to_tensor(p, backend.input))[0].ravel().copy() for p in pixels])
+    step, zero = backend.outputs[0].scale, backend.outputs[0].zero_point
+    # Steps of the output may differ by one where a value lies on the border of two.
+    assert np.abs((given.astype(int) - zero) * step - rounded.outputs(pixels)).max() < 1.01 * step
+
+
 def test_ranges_can_be_left_out(trained: Path, data_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "q.tflite"
     arguments = ["tflite", str(trained), "--data", str(data_file), "--out", str(out), "--ranges", "none"]

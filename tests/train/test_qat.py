@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from edge_runtime.contract import InputSpec
+from edge_runtime.datasets import LabeledImages
 from edge_runtime.errors import UsageError
 from tests.train.support import RECIPE, faces, write_npz, write_recipe
 from train.__main__ import main
@@ -74,8 +75,44 @@ def test_rounding_is_that_of_int8() -> None:
 
 
 def test_unknown_layers_are_refused() -> None:
-    with pytest.raises(UsageError, match="SeparableConv2D"):
-        fold_batch_normalization(build_model("mini_xception", (48, 48, 1), 7))
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, layers.Conv2DTranspose(2, 3, name="up")(image))
+    with pytest.raises(UsageError, match=r"'up' \(Conv2DTranspose\)"):
+        fold_batch_normalization(model)
+
+
+def test_separable_convolutions_become_the_two_they_are_made_of() -> None:
+    model = build_model("mini_xception", (48, 48, 1), 3)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    folded = fold_batch_normalization(model)
+    pixels = rng.integers(0, 256, (4, 48, 48, 1)).astype(np.float32)
+    wanted = np.asarray(model(pixels))
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in folded.layers)
+    assert np.asarray(folded(pixels)) == pytest.approx(
+        wanted, rel=1e-3, abs=1e-3 * float(np.abs(wanted).max())
+    )
+    images = LabeledImages(pixels[..., 0].astype(np.uint8), np.zeros(4, np.int64), ("a",), None, "here")
+    found = calibration_ranges(folded, images, InputSpec(48, 48), 0)
+    assert {"module1_separable1_depthwise", "module1_relu", "module1_separable2", "logits"} <= set(found)
+    assert "module1_separable1" not in found
+    quantized = quantized_copy(folded, found)
+    rounded = np.asarray(quantized(pixels))
+    assert 0 < np.abs(wanted - rounded).max() < 0.2 * np.abs(wanted).max()
+    assert copy_weights_back(quantized, folded)["activations"].keys() == found.keys()
+
+
+def test_a_normalization_goes_into_a_depthwise_convolution() -> None:
+    image = keras.Input((8, 8, 3), name="pixels")
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2)(image)
+    model = keras.Model(image, layers.BatchNormalization()(x))
+    rng = np.random.default_rng(1)
+    model.layers[-1].set_weights([rng.uniform(0.5, 1.5, 6) for _ in range(4)])
+    pixels = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    folded = fold_batch_normalization(model)
+    assert np.asarray(folded(pixels)) == pytest.approx(np.asarray(model(pixels)), abs=1e-5)
 
 
 def test_fit_qat_writes_stock_layers_and_ranges(tmp_path: Path) -> None:
