@@ -268,7 +268,7 @@ def from_dict(document: Any, where: str) -> Record:
             f"{where}: schema {document.get('schema')!r} is not supported; this program reads {SCHEMA}"
         )
     kind = document.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise RecordError(f"{where}: kind must be one of {', '.join(_KINDS)}. Received: {kind!r}")
     derived_keys = {"schema", "kind", *_DERIVED[kind], *_PERCENTILE_KEYS}
     raw = {key: value for key, value in document.items() if key not in derived_keys}

@@ -7,6 +7,7 @@ nothing is converted silently, no key may be missing and none may be unknown.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -68,10 +69,15 @@ def _parse_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     return _parse(others[-1], value, where)
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def _parse_dataclass(cls: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong("an object", value, where)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]
     missing, unknown = set(names) - value.keys(), value.keys() - set(names)
     if missing:

@@ -144,7 +144,7 @@ class ModelContract:
             ContractError: not JSON, another schema, an unknown or missing key, or a value out of range.
         """
         try:
-            document = json.loads(text)
+            document = json.loads(text, parse_float=_finite, parse_constant=_finite)
         except (ValueError, RecursionError) as error:
             raise ContractError(f"the contract is not valid JSON ({error})") from None
         if not isinstance(document, dict):
@@ -169,6 +169,13 @@ class ModelContract:
             raise ContractError(f"the contract lacks the key {error}") from None
         except (TypeError, ValueError, binascii.Error, zlib.error) as error:
             raise ContractError(f"the contract is malformed ({error})") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of JSON")
+    return value
 
 
 def _is_number(value: object) -> bool:

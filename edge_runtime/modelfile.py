@@ -27,7 +27,7 @@ TFLITE_IDENTIFIER = b"TFL3"
 MAX_MEMBER_BYTES = 8 << 20
 
 # What zipfile raises on damaged bytes: a flipped compression method alone gives three of them.
-_ZIP_ERRORS = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -35,6 +35,7 @@ _ZIP_ERRORS = (
     NotImplementedError,
     RuntimeError,
     EOFError,
+    IndexError,
     OSError,
     OverflowError,
     ValueError,
@@ -43,6 +44,7 @@ _ZIP_ERRORS = (
 __all__ = [
     "CONTRACT_NAME",
     "LABELS_NAME",
+    "ZIP_ERRORS",
     "ModelFile",
     "append_members",
     "embed_keras",
@@ -146,7 +148,7 @@ def split_tflite(data: bytes, path: str | os.PathLike[str] = "model") -> tuple[b
                 raise ContractError(f"{path}: an appended file is larger than {MAX_MEMBER_BYTES} bytes")
             members = {info.filename: archive.read(info) for info in infos}
             start = min((info.header_offset for info in infos), default=len(data))
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         if CONTRACT_NAME.encode() not in data and LABELS_NAME.encode() not in data:
             return data, {}
         raise ContractError(
@@ -207,7 +209,7 @@ def read_keras_contract(path: str | os.PathLike[str]) -> ModelContract | None:
             if CONTRACT_NAME not in archive.namelist():
                 return None
             text = archive.read(CONTRACT_NAME)
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         raise ContractError(f"{path}: not a readable .keras file ({error})") from None
     try:
         return ModelContract.from_json(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from edge_runtime.datasets.base import (
     canonical_split,
 )
 from edge_runtime.errors import DataError
+from edge_runtime.imageheader import read_header
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -122,15 +124,36 @@ def read_picture(file: Path, size_hw: tuple[int, int] | None, color: str) -> npt
         content = np.fromfile(file, np.uint8)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    image = cv2.imdecode(content, flag) if content.size else None
-    if image is None:
-        raise DataError(f"{file}: not a readable picture; repair it or move it away")
+    image: npt.NDArray[Any] = decode(content.tobytes(), flag, str(file))
     if size_hw is not None and image.shape[:2] != size_hw:
         shrinks = image.shape[0] * image.shape[1] > size_hw[0] * size_hw[1]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(image, (size_hw[1], size_hw[0]), interpolation=interpolation)
     if color == "rgb":
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(image, np.uint8)
+
+
+def decode(content: bytes, flag: int, where: str) -> npt.NDArray[np.uint8]:
+    """Decode a picture's bytes after a look at its header.
+
+    Args:
+        flag: one of OpenCV's `IMREAD_…`.
+
+    Raises:
+        DataError: no picture, a damaged one, or one too large; `where` begins the message.
+    """
+    header = read_header(content)
+    sound = header is not None and header.width > 0 and header.height > 0
+    complaint = header.complaint() if header and sound else None
+    if complaint:
+        raise DataError(f"{where}: {complaint}")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if sound else None
+    except cv2.error:
+        image = None
+    if image is None or not image.size:
+        raise DataError(f"{where}: not a readable picture; repair it or move it away")
     return np.asarray(image, np.uint8)
 
 

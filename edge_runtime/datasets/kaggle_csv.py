@@ -6,6 +6,7 @@ import bz2
 import csv
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -55,7 +56,7 @@ def read(path: Path) -> LabeledImages:
                     _label(where, row[columns["emotion"]]) if "emotion" in columns else UNLABELLED
                 )
                 splits.append(_split(row[columns["usage"]]) if "usage" in columns else "")
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from None
     if not images:
         raise DataError(f"{path}: has no rows of pixels")
@@ -76,7 +77,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
 def _pixels(where: str, text: str) -> npt.NDArray[np.uint8]:
     try:
         values = np.array(text.split(), np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DataError(f"{where}: pixels must be integers. Received: {text[:40]!r}") from None
     if values.size != SIZE * SIZE:
         raise DataError(f"{where}: {values.size} pixels instead of {SIZE * SIZE} ({SIZE}x{SIZE})")

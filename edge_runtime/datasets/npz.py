@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import lzma
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from edge_runtime.datasets.base import FER2013_LABELS, UNLABELLED, LabeledImages, canonical_split
 from edge_runtime.errors import DataError
+from edge_runtime.modelfile import ZIP_ERRORS
 
 PIXELS_NAME, LABELS_NAME = "fer2013_pixels.npy.xz", "fer2013_labels.csv"
 
@@ -31,8 +30,10 @@ def read(path: Path) -> LabeledImages:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name.lower(): archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+            members = {name.lower(): archive[name] for name in archive.files}
+        # A member that is no .npy comes as bytes.
+        arrays = {name: item for name, item in members.items() if isinstance(item, np.ndarray)}
+    except (*ZIP_ERRORS, AttributeError, TypeError, MemoryError) as error:
         raise DataError(f"{path}: cannot be read as .npz ({error})") from None
     images = _first(arrays, _IMAGE_KEYS)
     if images is None:
@@ -66,7 +67,16 @@ def read_pair(folder: Path) -> LabeledImages:
         splits = np.array([row["Usage"] for row in rows])
     except KeyError as error:
         raise DataError(f"{folder / LABELS_NAME}: no column {error}. Expected: emotion,Usage") from None
-    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+        TypeError,
+        EOFError,
+        MemoryError,
+        csv.Error,
+        lzma.LZMAError,
+    ) as error:
         raise DataError(f"{folder}: cannot read {PIXELS_NAME} with {LABELS_NAME} ({error})") from None
     return _assemble(path, images, labels, splits, FER2013_LABELS)
 

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,9 @@ import numpy.typing as npt
 
 from edge_runtime.boxmap import BoxMap
 from edge_runtime.datasets.base import canonical_split
+from edge_runtime.datasets.folders import decode
 from edge_runtime.errors import DataError
+from edge_runtime.modelfile import ZIP_ERRORS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_PICTURE_BYTES = 64 << 20
@@ -121,7 +124,7 @@ def read(path: str | os.PathLike[str], *, longest_side: int = 320) -> BoxedImage
                 if not info.is_dir() and info.file_size <= MAX_PICTURE_BYTES
             )
             return _read(path, names, archive.read, longest_side)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*ZIP_ERRORS, MemoryError) as error:
         raise DataError(
             f"{path}: not a readable zip archive ({error}). Expected: a folder or a .zip with "
             "images/SPLIT/*.jpg and labels/SPLIT/*.txt"
@@ -166,10 +169,7 @@ def _split(image: PurePosixPath) -> str:
 
 
 def _decode(where: str, content: bytes, longest_side: int) -> npt.NDArray[np.uint8]:
-    raw = np.frombuffer(content, np.uint8)
-    image = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
-    if image is None:
-        raise DataError(f"{where}: not a readable picture; repair it or take it out")
+    image: npt.NDArray[Any] = decode(content, cv2.IMREAD_GRAYSCALE, where)
     shrink = longest_side / max(image.shape)
     if shrink < 1:
         size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))

@@ -58,6 +58,15 @@ class Decoding:
             raise ContractError(f"decoding: {problem}")
 
     def _first_problem(self) -> str | None:
+        if not all(isinstance(name, str) for name in self.outputs):
+            return f"outputs must be names. Received: {self.outputs!r}"
+        for name in ("score_threshold", "nms_iou", "max_faces", "fill"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return f"{name} must be a number. Received: {value!r}"
+        for name in ("max_faces", "fill"):
+            if not isinstance(getattr(self, name), int):
+                return f"{name} must be a whole number. Received: {getattr(self, name)!r}"
         if not self.outputs or len(set(self.outputs)) != len(self.outputs):
             return f"outputs must be distinct names. Received: {self.outputs!r}"
         for stride in self.strides:

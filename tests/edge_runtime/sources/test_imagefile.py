@@ -11,14 +11,21 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import SourceError
+from edge_runtime.imageheader import read_header
 from edge_runtime.preprocess import UInt8Array
-from edge_runtime.sources.imagefile import decode_image, header_size, read_image
+from edge_runtime.sources.imagefile import decode_image, read_image
 
 
 @pytest.fixture(scope="module")
 def image() -> UInt8Array:
     rng = np.random.default_rng(0)
     return cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60))  # type: ignore[return-value]
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    header = read_header(data)
+    assert header is not None
+    return header.width, header.height
 
 
 def encoded(image: UInt8Array, suffix: str) -> bytes:
