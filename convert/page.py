@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 60, 20, 20, 50
+LABEL_GAP, LABEL_WIDTH, LABEL_HEIGHT = 22, 90, 15
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.3em .6em;text-align:right;"
@@ -28,7 +29,8 @@ def page(document: Mapping[str, Any]) -> str:
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         f"<style>{_STYLE}</style><h1>{name}</h1><p>{escape(head)}</p>"
-        f"{_table(document['formats'])}{_picture(made)}</html>\n"
+        f"{_table(document['formats'])}{_picture(made)}"
+        f"{_runtimes(made)}</html>\n"
     )
 
 
@@ -56,45 +58,86 @@ def _table(formats: Sequence[Mapping[str, Any]]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
+def _runtimes(formats: Sequence[Mapping[str, Any]]) -> str:
+    """Every format on every runtime that examined it."""
+    rows = ["<tr><th>runtime</th><th>format</th><th>agreement %</th><th>top-1 %</th></tr>"]
+    for item in formats:
+        for parity in (item, *item.get("elsewhere", ())) if item.get("file") else ():
+            accuracy = parity["accuracy"]
+            cells = (
+                parity["backend"],
+                item["format"],
+                f"{100 * parity['argmax_agreement']:.2f}",
+                f"{100 * accuracy['top1']:.2f}" if accuracy else "",
+            )
+            rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    return f"<h2>On every runtime</h2><table>{''.join(rows)}</table>"
+
+
 def _picture(formats: Sequence[Mapping[str, Any]]) -> str:
     """Accuracy with its interval against size, as SVG; size on a logarithmic axis."""
     points = [item for item in formats if item["accuracy"]]
     if not points:
         return ""
-    sizes = [math.log2(item["size_bytes"]) for item in points]
-    first, last = math.floor(min(sizes)), math.ceil(max(sizes))
-    last = max(last, first + 1)
+    sizes = [item["size_bytes"] / 1000 for item in points]
+    first, last = math.log10(min(sizes) / 1.3), math.log10(max(sizes) * 1.6)
     low = min(item["accuracy"]["low"] for item in points)
     high = max(item["accuracy"]["high"] for item in points)
     span = max(high - low, 1e-3)
 
-    def x(size: float) -> float:
-        return LEFT + (size - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+    def x(size_kb: float) -> float:
+        return LEFT + (math.log10(size_kb) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
 
     def y(share: float) -> float:
         return TOP + (high - share) / span * (HEIGHT - TOP - BOTTOM)
 
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="accuracy against size" '
-        'font-size="12" font-family="sans-serif">',
+        f'<h2>Accuracy against size</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        'aria-label="accuracy against size" font-size="12" font-family="sans-serif">',
         f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>',
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">size, kB</text>',
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">size, kB; top-1 with its 95 % '
+        "interval</text>",
     ]
-    for power in range(first, last + 1):
+    for tick in _ticks(10**first, 10**last):
         parts.append(
-            f'<text x="{x(power):.0f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
-            f"{2**power / 1000:.0f}</text>"
+            f'<path d="M{x(tick):.1f} {HEIGHT - BOTTOM}v4" stroke="#888"/>'
+            f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>'
         )
     for share in (low, (low + high) / 2, high):
         parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4:.0f}" text-anchor="end">{share:.1%}</text>')
-    for number, (item, size) in enumerate(zip(points, sizes, strict=True)):
+    for item, size in zip(points, sizes, strict=True):
         accuracy = item["accuracy"]
         middle = f"{x(size):.1f}"
         parts.append(
             f'<path d="M{middle} {y(accuracy["low"]):.1f}V{y(accuracy["high"]):.1f}" stroke="#9bc"/>'
             f'<circle cx="{middle}" cy="{y(accuracy["top1"]):.1f}" r="4" fill="#146"/>'
-            # Formats of one size would cover each other's names: they are written in steps.
-            f'<text x="{x(size) + 6:.1f}" y="{y(accuracy["top1"]) - 6 - 12 * (number % 3):.1f}">'
-            f"{escape(item['format'])}</text>"
+        )
+    dots = [(x(size), y(item["accuracy"]["top1"])) for item, size in zip(points, sizes, strict=True)]
+    for item, dot, label in zip(points, dots, _label_places(dots), strict=True):
+        parts.append(
+            f'<path d="M{dot[0]:.1f} {dot[1]:.1f}L{label[0]:.1f} {label[1]:.1f}" stroke="#bbb"/>'
+            f'<text x="{label[0] + 3:.1f}" y="{label[1] + 4:.1f}" stroke="#fff" stroke-width="4" '
+            f'paint-order="stroke">{escape(item["format"])}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _ticks(first: float, last: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between two values."""
+    powers = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    return [m * 10.0**power for power in powers for m in (1, 2, 5) if first <= m * 10.0**power <= last]
+
+
+def _label_places(dots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A place for each dot's name, to its right, so that no two names cover each other."""
+    taken: list[tuple[float, float]] = []
+    for across, down in dots:
+        start = across + LABEL_GAP
+        tries = (down + sign * step * LABEL_HEIGHT for step in range(len(dots) + 1) for sign in (-1, 1))
+        place = next(
+            y
+            for y in tries
+            if all(abs(y - other) >= LABEL_HEIGHT or abs(start - x) > LABEL_WIDTH for x, other in taken)
+        )
+        taken.append((start, place))
+    return taken
