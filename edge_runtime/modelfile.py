@@ -208,6 +208,8 @@ def read_keras_contract(path: str | os.PathLike[str]) -> ModelContract | None:
         with zipfile.ZipFile(path) as archive:
             if CONTRACT_NAME not in archive.namelist():
                 return None
+            if archive.getinfo(CONTRACT_NAME).file_size > MAX_MEMBER_BYTES:
+                raise ContractError(f"{path}: its {CONTRACT_NAME} is larger than {MAX_MEMBER_BYTES} bytes")
             text = archive.read(CONTRACT_NAME)
     except ZIP_ERRORS as error:
         raise ContractError(f"{path}: not a readable .keras file ({error})") from None
