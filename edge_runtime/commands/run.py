@@ -151,6 +151,8 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
+        for onlooker in views.onlookers:
+            _say(onlooker.description)
         delivery = WholeDelivery(sinks, interrupts)
         pipeline = Pipeline(source, detector, classifier, [delivery], pipeline_settings(config))
         at_end(notifier.stopping)

@@ -28,6 +28,9 @@ class Sink(Protocol):
 class Onlooker(Protocol):
     """A sink that shows pictures as well, as long as somebody looks at them."""
 
+    description: str
+    """For the log: where it shows them."""
+
     @property
     def is_looking(self) -> bool:
         """Whether the next frame's picture is wanted; asked before it is made."""

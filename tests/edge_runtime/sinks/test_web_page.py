@@ -1,0 +1,350 @@
+"""The page in a real headless Chromium, driven through its debugging pipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.preprocess import Box, UInt8Array
+from edge_runtime.records import FaceRecord, FrameRecord
+from edge_runtime.sinks.web import WebSettings, WebSink
+from edge_runtime.sources.base import Frame
+
+pytest.importorskip("h11", reason="needs the extra `web`")
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+TIMEOUT_S = 60.0
+SCREENSHOTS = "EDGE_FER_SCREENSHOTS"
+"""Folder that takes pictures of the page, for whoever wants to look at it."""
+
+
+def probabilities(label: str, confidence: float) -> dict[str, float]:
+    rest = (1 - confidence) / (len(LABELS) - 1)
+    return {name: confidence if name == label else rest for name in LABELS}
+
+
+def record_of(number: int, *labels: str, confidence: float = 0.88) -> FrameRecord:
+    faces = tuple(
+        FaceRecord(index + 1, Box(180 + 150 * index, 90, 220 - 90 * index, 220 - 90 * index), 0.97, label,
+                   confidence, probabilities(label, confidence))
+        for index, label in enumerate(labels)
+    )  # fmt: skip
+    timing = {"capture": 1.2, "detect": 4.1, "preprocess": 0.2, "infer": 1.4, "total": 6.9}
+    return FrameRecord(
+        number, time.monotonic_ns(), 9.5, 3, faces, timing, "sha256:" + "ab" * 32, "litert 2.3 threads=1"
+    )
+
+
+def picture(number: int, image: UInt8Array | None = None) -> Frame:
+    if image is None:
+        image = np.full((480, 640, 3), (70, 60, 50), np.uint8)
+        cv2.circle(image, (290, 200), 105, (150, 180, 220), -1)
+    return Frame(number, time.monotonic_ns(), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), image)
+
+
+class Chromium:
+    """A headless Chromium; commands of its DevTools protocol go through two pipes."""
+
+    def __init__(self, folder: Path, width: int = 800, height: int = 480) -> None:
+        names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+        program = next((found for found in map(shutil.which, names) if found), None)
+        if program is None:
+            pytest.skip("no Chromium on this machine")
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        command = [
+            program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
+            "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage",
+            f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank",
+        ]  # fmt: skip
+        # The browser reads from descriptor 3 and writes to 4.
+        script = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, "bash", *command],
+            pass_fds=(to_browser, from_browser),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._rest = b""
+        self._number = 0
+        self._session: str | None = None
+        self.messages: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            answer = self._read(deadline)
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.messages.append(answer)
+
+    def _read(self, deadline: float) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
+            assert ready, "Chromium does not answer"
+            data = os.read(self._in, 1 << 20)
+            assert data, "Chromium has ended"
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def go(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def text(self, selector: str) -> str:
+        return str(self.ask(f"document.querySelector({selector!r})?.textContent.trim() ?? ''"))
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def screen(self, width: int, height: int, *, dark: bool = False, mobile: bool = False) -> None:
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=mobile,
+        )  # fmt: skip
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
+
+    def screenshot(self, name: str, *, whole: bool = False) -> None:
+        if not os.environ.get(SCREENSHOTS):
+            return
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        (Path(os.environ[SCREENSHOTS]) / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+    def complaints(self) -> list[str]:
+        """What the console would show in red, exceptions and blocked content included."""
+        found = []
+        for message in self.messages:
+            parameters = message.get("params", {})
+            if message.get("method") == "Runtime.exceptionThrown":
+                found.append(json.dumps(parameters["exceptionDetails"]))
+            elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] != "verbose":
+                found.append(json.dumps(parameters["entry"]))
+            elif message.get("method") == "Runtime.consoleAPICalled":
+                found.append(json.dumps(parameters))
+        return found
+
+    def hosts(self) -> set[str]:
+        """Where the page's requests went."""
+        urls = [
+            message["params"]["request"]["url"]
+            for message in self.messages
+            if message.get("method") == "Network.requestWillBeSent"
+        ]
+        return {
+            urlsplit(url).netloc for url in urls if urlsplit(url).scheme not in ("blob", "data", "about")
+        }
+
+    def close(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    browser = Chromium(tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[WebSink]:
+    sink = WebSink("127.0.0.1:0")
+    yield sink
+    sink.close()
+
+
+class Player:
+    """Plays frames into a sink, as the pipeline does, while something is waited for."""
+
+    def __init__(self, sink: WebSink) -> None:
+        self._sink = sink
+        self._number = 0
+
+    def until(self, condition: Callable[[], bool], *labels: str, image: UInt8Array | None = None) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            self.step(*labels, image=image)
+
+    def step(self, *labels: str, image: UInt8Array | None = None) -> None:
+        self._number += 1
+        record = record_of(self._number, *labels)
+        if self._sink.is_looking:
+            self._sink.look(picture(self._number, image), record)
+        self._sink.write(record)
+        time.sleep(0.04)
+
+
+def address(sink: WebSink) -> str:
+    return f"http://127.0.0.1:{sink.port}/"
+
+
+def test_the_page_shows_what_is_seen(browser: Chromium, sink: WebSink) -> None:
+    player = Player(sink)
+    browser.screen(800, 480)
+    browser.go(address(sink))
+    player.until(lambda: browser.text("#emotion") == "nobody in view")
+    player.until(lambda: browser.text("#emotion") == "happy", "happy")
+    assert browser.text("#confidence") == "88 %"
+    assert browser.text(".bar.best .label") == "happy"
+    player.until(lambda: browser.text("#emotion") == "sad", "sad", "neutral")
+    assert "neutral 88 %" in browser.text("#others")
+    player.until(lambda: browser.text("#status") == "live", "sad")
+
+    # The chart gets a point for each second in which somebody was seen.
+    points = "Number(document.querySelector('#chart').dataset.points)"
+    before = int(browser.ask(points))
+    player.until(lambda: browser.ask(points) >= before + 2, "happy")
+    assert "happy" in browser.ask("document.querySelector('#chart').getAttribute('aria-label')")
+    drawn = "document.querySelector('#chart').toDataURL()"
+    strip = browser.ask(drawn)
+    player.until(lambda: browser.ask(drawn) != strip, "angry")
+
+    # The live view is a picture of the frame's size that changes.
+    wide = "document.querySelector('#view').naturalWidth"
+    player.until(lambda: browser.ask(wide) == 640, "happy")
+    encoded = sink._view.encoded
+    player.until(lambda: sink._view.encoded > encoded + 2, "happy")
+
+    assert browser.text("#stages tr:nth-child(2) td") == "4.10"
+    assert browser.text("#backend") == "litert 2.3 threads=1"
+    player.until(lambda: browser.text("#emotion") == "nobody in view")
+    assert browser.complaints() == []
+    assert browser.hosts() == {f"127.0.0.1:{sink.port}"}
+
+
+def test_nothing_is_encoded_when_nobody_looks(browser: Chromium, sink: WebSink) -> None:
+    player = Player(sink)
+    browser.go(address(sink))
+    player.until(lambda: sink._view.encoded > 2, "happy")
+    browser.ask("document.querySelector('#view-toggle').click()")
+    player.until(lambda: sink._view.viewers == 0, "happy")
+    for _ in range(5):
+        player.step("happy")
+    encoded = sink._view.encoded
+    for _ in range(10):
+        player.step("happy")
+    assert sink._view.encoded == encoded
+    assert not sink.is_looking
+    browser.ask("document.querySelector('#view-toggle').click()")
+    player.until(lambda: sink._view.encoded > encoded, "happy")
+    assert browser.complaints() == []
+
+
+def test_a_picture_of_ones_own(
+    browser: Chromium, sink: WebSink, portrait: UInt8Array, tmp_path: Path
+) -> None:
+    path = tmp_path / "portrait.png"
+    cv2.imwrite(str(path), portrait)
+    browser.go(address(sink))
+    player = Player(sink)
+    player.until(lambda: browser.text("#emotion") != "")
+    player.until(lambda: browser.text("#status") == "live")
+    browser.choose_file("#file", path)
+    player.until(lambda: "found" in browser.text("#upload-message"))
+    assert browser.text("#upload-message").startswith("one face found, 640")
+    assert browser.ask("document.querySelectorAll('#boxes rect').length") == 2
+    assert browser.ask("document.querySelectorAll('#found .bar').length") == 7
+    (tmp_path / "no.png").write_bytes(b"this is no picture")
+    browser.choose_file("#file", tmp_path / "no.png")
+    player.until(lambda: "not a JPEG" in browser.text("#upload-message"))
+    assert browser.ask("document.querySelector('#result').hidden")
+    # A refused picture is the one thing that the browser reports.
+    assert all("status of 422" in text for text in browser.complaints())
+    assert browser.hosts() == {f"127.0.0.1:{sink.port}"}
+
+
+def test_the_login_form_lets_in_who_has_the_token(browser: Chromium) -> None:
+    token = "correct horse battery"
+    sink = WebSink("127.0.0.1:0", WebSettings(token=token))
+    try:
+        player = Player(sink)
+        browser.go(address(sink))
+        player.until(lambda: browser.text("button") == "Show the page")
+        fill = "document.querySelector('#token').value = {!r}; document.querySelector('form').submit()"
+        browser.ask(fill.format("wrong horse battery"))
+        player.until(lambda: browser.text(".error") == "That is not the token.")
+        browser.ask(fill.format(token))
+        player.until(lambda: browser.text("#emotion") == "happy", "happy")
+        assert browser.ask("document.cookie") == ""
+        assert all("status of 401" in text for text in browser.complaints())
+    finally:
+        sink.close()
+
+
+def test_it_comes_back_after_a_restart(browser: Chromium) -> None:
+    sink = WebSink("127.0.0.1:0")
+    player = Player(sink)
+    browser.go(address(sink))
+    player.until(lambda: browser.text("#emotion") == "happy", "happy")
+    port = sink.port
+    sink.close()
+    player.until(lambda: browser.text("#status") == "no connection", "happy")
+    sink = WebSink(f"127.0.0.1:{port}")
+    try:
+        player = Player(sink)
+        player.until(lambda: browser.text("#emotion") == "sad", "sad")
+        player.until(lambda: sink._view.encoded > 0, "sad")
+    finally:
+        sink.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 480), (390, 844), (1280, 800)])
+def test_nothing_runs_over_the_edge(
+    browser: Chromium, sink: WebSink, portrait: UInt8Array, width: int, height: int
+) -> None:
+    player = Player(sink)
+    browser.screen(width, height, dark=width == 1280, mobile=width < 500)
+    browser.go(address(sink))
+    player.until(
+        lambda: browser.text("#status") == "live" and sink._view.encoded > 5, "happy", image=portrait
+    )
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    bottom = "document.querySelector('#notice').getBoundingClientRect().bottom"
+    if (width, height) == (800, 480):
+        # The person before the screen sees it all, the notice included, without scrolling.
+        assert browser.ask(bottom) <= height
+    browser.screenshot(f"page-{width}x{height}", whole=width != 800)
