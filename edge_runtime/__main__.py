@@ -88,8 +88,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="SINK",
         help="text, jsonl (stdout), jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, "
-        "hook:COMMAND (runs it on each event), sqlite:FILE (counts), mqtt:HOST or web:HOST:PORT (a page, "
-        "e.g. web:127.0.0.1:8080); may be repeated (default: text)",
+        "hook:COMMAND (runs it on each event), sqlite:FILE (counts), gpio:LINE, mqtt:HOST or "
+        "web:HOST:PORT (a page, e.g. web:127.0.0.1:8080); may be repeated (default: text)",
     )
     add("--realtime", action="store_true", default=None, help="play a video at its rate, drop late frames")
     add("--size", metavar="WxH", help="picture that a camera is asked for (default: 640x480)")

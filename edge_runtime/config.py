@@ -78,8 +78,8 @@ class OutputConfig:
 
     sinks: tuple[str, ...] = _key(
         ("text",),
-        "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE, mqtt:HOST, "
-        "web:HOST:PORT",
+        "text, jsonl, jsonl:FILE, jsonl+:FILE, events, events:FILE, hook:COMMAND, sqlite:FILE, gpio:LINE, "
+        "mqtt:HOST, web:HOST:PORT",
     )
 
 

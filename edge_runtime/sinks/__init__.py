@@ -11,8 +11,8 @@ from edge_runtime.sinks.base import Sink
 
 HELP = (
     "text, jsonl, jsonl:FILE (a new file), jsonl+:FILE (appends), events, events:FILE, hook:COMMAND, "
-    "sqlite:FILE, mqtt:HOST[:PORT], mqtts:HOST[:PORT] or web:HOST:PORT; a FILE of lines may be followed by "
-    ",max_mb=N,keep=N (rotation)"
+    "sqlite:FILE, gpio:LINE[,while=present|EXPRESSION][,on=EVENT], mqtt:HOST[:PORT], mqtts:HOST[:PORT] or "
+    "web:HOST:PORT; a FILE of lines may be followed by ,max_mb=N,keep=N (rotation)"
 )
 
 __all__ = ["HELP", "Sink", "open_sink"]
@@ -28,7 +28,7 @@ def open_sink(
     """Open the sink called `name`.
 
     Args:
-        events: how long a state must last before `events`, `hook` and `mqtt` report it.
+        events: how long a state must last before `events`, `hook`, `gpio` and `mqtt` report it.
         mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
         rotation: fields of `edge_runtime.sinks.linefile.Rotation`, for what the name leaves out.
         web: fields of `edge_runtime.sinks.web.WebSettings`.
@@ -64,6 +64,10 @@ def open_sink(
         from edge_runtime.sinks.sqlite import SqliteSink
 
         return SqliteSink(argument)
+    if kind == "gpio" and argument:
+        from edge_runtime.sinks.gpio import GpioSink
+
+        return GpioSink(name, argument, events or EventSettings())
     if kind in ("mqtt", "mqtts") and argument:
         from edge_runtime.sinks.mqtt import MqttSettings, MqttSink
 
