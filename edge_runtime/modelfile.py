@@ -21,10 +21,12 @@ from pathlib import Path
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ContractError
+from edge_runtime.models.digests import DIGESTS
 from edge_runtime.onnxfile import CONTRACT_NAME, LABELS_NAME, append_properties, split_onnx
 
 TFLITE_IDENTIFIER = b"TFL3"
 MAX_MEMBER_BYTES = 8 << 20
+RELEASED_DIR = Path(__file__).resolve().parent / "models"
 
 # What zipfile raises on damaged bytes: a flipped compression method alone gives three of them.
 ZIP_ERRORS = (
@@ -126,7 +128,18 @@ def _checked(path: Path, data: bytes, graph: bytes, members: Mapping[str, bytes]
             f"{path}: {LABELS_NAME} and {CONTRACT_NAME} disagree ({labels} against "
             f"{list(contract.labels)}); fetch or convert the model again"
         )
-    return ModelFile(path, contract, data, hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    _check_released(path, sha256)
+    return ModelFile(path, contract, data, sha256)
+
+
+def _check_released(path: Path, sha256: str) -> None:
+    """A file among the released models must be the very one that was released."""
+    if path.resolve().parent == RELEASED_DIR and DIGESTS.get(path.name) != sha256:
+        raise ContractError(
+            f"{path}: not the model that this edge-fer was published with (SHA-256 {sha256[:12]}…); "
+            "reinstall edge-fer, or in a checkout pin the new model: python -m tests.pin_models"
+        )
 
 
 def split_tflite(data: bytes, path: str | os.PathLike[str] = "model") -> tuple[bytes, dict[str, bytes]]:
