@@ -21,6 +21,7 @@ VERBS = {
     "latency": ("benchmarks.latency", "time, memory and power of one inference"),
     "pipeline": ("benchmarks.pipeline", "time, age and memory of whole frames"),
     "matrix": ("benchmarks.matrix", "models x backends x threads in one resumable run"),
+    "count": ("benchmarks.count", "instructions per call of what was timed, on a busy machine too"),
     "peers": ("benchmarks.peers", "other programs on the same pictures"),
     "compare": ("benchmarks.compare", "say which differences between two record files are real"),
     "merge": ("benchmarks.merge", "join record files, export CSV"),

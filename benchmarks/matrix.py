@@ -19,14 +19,14 @@ from pathlib import Path
 
 from benchmarks.host import describe_host
 from benchmarks.latency import check_counts, measure_latency, report
-from benchmarks.measure_latency import BOX_PX, FRAME_HW
+from benchmarks.measure_latency import BOX_PX, FRAME_HW, NO_BOX
 from benchmarks.record import LatencyRecord, Record, read_records, write_records
 from benchmarks.sampler import wait_until_idle
 from benchmarks.stats import P99_MIN_VALUES
 from edge_runtime.backends import NAMES
 from edge_runtime.classifier import MODELS_DIR, resolve_model
 from edge_runtime.errors import BackendError, ContractError, EdgeFerError, UsageError
-from edge_runtime.modelfile import TFLITE_IDENTIFIER, read_tflite
+from edge_runtime.modelfile import TFLITE_IDENTIFIER
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def released_models() -> list[str]:
     Raises:
         UsageError: there are none.
     """
-    files = sorted(MODELS_DIR.glob("*.tflite"))
-    names = [file.stem for file in files if read_tflite(file).contract.task != "detect"]
+    names = sorted(file.stem for file in MODELS_DIR.glob("*.tflite"))
     if not names:
         raise UsageError(f"no released models in {MODELS_DIR}; name some with --model")
     return names
@@ -135,7 +134,8 @@ def remaining(wanted: Sequence[Job], records: Sequence[Record], fingerprint: str
         if isinstance(record, LatencyRecord)
         and record.environment.host.fingerprint == fingerprint
         and len(record.cpu_ns) == calls
-        and (tuple(record.frame_hw), record.box_px) == (FRAME_HW, BOX_PX)
+        and tuple(record.frame_hw) == FRAME_HW
+        and record.box_px in (BOX_PX, NO_BOX)
     )
     jobs = []
     for job in wanted:

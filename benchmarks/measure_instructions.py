@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.child import quiet_collector, serve
 from benchmarks.instructions import InstructionCounter
-from benchmarks.measure_latency import one_call
+from benchmarks.measure_latency import load_model, one_call
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -16,10 +16,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         EdgeFerError: the model or backend cannot be loaded.
     """
     counter = _open_counter()  # before the interpreter starts its threads, so that it follows them
-    from edge_runtime.classifier import Classifier
-
-    classifier = Classifier.load(job["model"], job["backend"], job["threads"])
-    call = one_call(classifier, job["threads"])
+    call = one_call(load_model(job), job["threads"])
     per_call = None
     with quiet_collector():
         call()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.child import memory_bytes, quiet_collector, serve, timed_ns
@@ -13,6 +13,9 @@ from benchmarks.child import memory_bytes, quiet_collector, serve, timed_ns
 FRAME_HW = (480, 640)
 BOX_PX = 160
 """A face one to two metres from a 640x480 webcam."""
+
+NO_BOX = 0
+"""In place of `BOX_PX` for a detector, which takes the whole frame."""
 
 BLOCK_CALLS = 20
 WARMUP_MAX_S = 10.0
@@ -29,10 +32,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """
     rss_before = memory_bytes("VmRSS")
     _, import_ns = timed_ns(_import_runtime)
-    from edge_runtime.classifier import Classifier
-
-    classifier, load_ns = timed_ns(lambda: Classifier.load(job["model"], job["backend"], job["threads"]))
-    call = one_call(classifier, job["threads"])
+    model, load_ns = timed_ns(lambda: load_model(job))
+    call = one_call(model, job["threads"])
     _, first_ns = timed_ns(call)
     rows: list[tuple[int, int, int]] = []
     with quiet_collector():
@@ -40,22 +41,22 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         warmups = len(rows)
         for _ in range(job["calls"]):
             rows.append(call())
-        bare_ns = _bare_invoke(classifier.backend, job["calls"])
+        bare_ns = _bare_invoke(model.backend, job["calls"])
     rss_steady, rss_peak = memory_bytes("VmRSS"), memory_bytes("VmHWM")
     preprocess, infer, cpu = zip(*rows, strict=True)
     total = tuple(a + b for a, b in zip(preprocess, infer, strict=True))
     stages = {"preprocess": preprocess, "infer": infer, "total": total}
-    operators = getattr(classifier.backend, "operators", None)
+    operators = getattr(model.backend, "operators", None)
     return {
-        "model": classifier.contract.name,
-        "model_file": classifier.file.path.name,
-        "model_sha256": classifier.file.sha256,
-        "model_bytes": len(classifier.file.data),
-        "backend": classifier.backend.description,
-        "backend_name": classifier.backend.name,
+        "model": model.contract.name,
+        "model_file": model.file.path.name,
+        "model_sha256": model.file.sha256,
+        "model_bytes": len(model.file.data),
+        "backend": model.backend.description,
+        "backend_name": model.backend.name,
         "threads": job["threads"],
         "frame_hw": list(FRAME_HW),
-        "box_px": BOX_PX,
+        "box_px": NO_BOX if model.contract.task == "detect" else BOX_PX,
         "stages": {
             name: {"values_ns": list(values[warmups:]), "warmups_ns": list(values[:warmups])}
             for name, values in stages.items()
@@ -77,31 +78,53 @@ def _import_runtime() -> None:
     import edge_runtime.pipeline  # noqa: F401
 
 
-def one_call(classifier: Any, threads: int) -> Callable[[], tuple[int, int, int]]:
-    """A function that cuts a face out of a frame and classifies it, and returns its times.
+def load_model(job: Mapping[str, Any]) -> Any:
+    """The classifier or detector of a job.
 
-    The frame is noise: int8 kernels take the same time whatever the pixels are.
+    Raises:
+        EdgeFerError: it cannot be loaded.
+    """
+    from edge_runtime.classifier import Classifier
+    from edge_runtime.detectors.edge import EdgeDetector
+    from edge_runtime.modelfile import read_model
+
+    detects = read_model(job["model"]).contract.task == "detect"
+    load = EdgeDetector.load if detects else Classifier.load
+    return load(job["model"], job["backend"], job["threads"])
+
+
+def one_call(model: Any, threads: int) -> Callable[[], tuple[int, int, int]]:
+    """A function that does what the device does with a frame, and returns its times.
+
+    A classifier gets a face cut out of the frame, a detector the whole of it. The frame is noise: int8
+    kernels take the same time whatever the pixels are.
     """
     import cv2
     import numpy as np
-
-    from edge_runtime.pipeline import FaceReader
-    from edge_runtime.preprocess import Box
 
     cv2.setNumThreads(threads)
     generator = np.random.default_rng(0)
     luma = generator.integers(0, 256, FRAME_HW, np.uint8)
     bgr = generator.integers(0, 256, (*FRAME_HW, 3), np.uint8)
+    if model.contract.task == "detect":
+        return _timed(lambda: model.fit(luma), lambda _: model.find())
+    from edge_runtime.pipeline import FaceReader
+    from edge_runtime.preprocess import Box
+
     box = Box((FRAME_HW[1] - BOX_PX) / 2, (FRAME_HW[0] - BOX_PX) / 2, BOX_PX, BOX_PX)
-    reader = FaceReader(classifier)
+    reader = FaceReader(model)
+    return _timed(lambda: model.prepare(reader.crop(luma, bgr, box)), model.infer)
+
+
+def _timed(prepare: Callable[[], Any], infer: Callable[[Any], Any]) -> Callable[[], tuple[int, int, int]]:
     wall_ns, cpu_ns = time.perf_counter_ns, time.process_time_ns
 
     def call() -> tuple[int, int, int]:
         cpu_before = cpu_ns()
         started = wall_ns()
-        tensor = classifier.prepare(reader.crop(luma, bgr, box))
+        tensor = prepare()
         prepared = wall_ns()
-        classifier.infer(tensor)
+        infer(tensor)
         done = wall_ns()
         return prepared - started, done - prepared, cpu_ns() - cpu_before
 

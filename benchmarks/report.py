@@ -24,6 +24,7 @@ SECTIONS = (
     ("pareto", "Accuracy against latency"),
     ("latency", "Latency of one call"),
     ("cost", "What a call costs besides"),
+    ("ratio", "Against mini_XCEPTION"),
     ("pipeline", "Whole frames"),
     ("accuracy", "Accuracy"),
     ("classes", "Classes"),

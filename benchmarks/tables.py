@@ -1,7 +1,7 @@
 """Write the tables of a document from record files, or check that they match.
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. NAME is one of hosts, latency,
-cost, pipeline, accuracy, classes, pareto, peers, void. --check writes nothing and exits 1 when the
+cost, ratio, pipeline, accuracy, classes, pareto, peers, void. --check writes nothing and exits 1 when the
 document differs from the records.
 """
 
@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.accuracy_record import AccuracyRecord, ClassFigures, PeerRecord
-from benchmarks.files import write_text
+from benchmarks.files import write_bytes, write_text
 from benchmarks.record import LatencyRecord, PipelineRecord, Record, read_records
 from benchmarks.summary import LatencyRow, latency_rows, pareto
 from benchmarks.text import mebibytes, milliseconds
 from edge_runtime.errors import EdgeFerError, UsageError
 
+REFERENCE_PREFIX = "mini-xception"
+"""Name of the model that the table of ratios counts in."""
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -26,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("document", type=Path, metavar="FILE.md")
     parser.add_argument(
         "--records", type=Path, required=True, metavar="DIR", help="folder of record files (*.json)"
+    )
+    parser.add_argument(
+        "--pareto", type=Path, metavar="FILE.png", help="also draw accuracy against latency"
     )
     parser.add_argument("--check", action="store_true", help="only say whether the document matches")
 
@@ -35,7 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
         text = arguments.document.read_text()
     except OSError as error:
         raise UsageError(f"{arguments.document}: cannot be read ({error.strerror})") from None
-    fresh = fill(text, read_folder(arguments.records))
+    records = read_folder(arguments.records)
+    fresh = fill(text, records)
+    if arguments.pareto and not arguments.check:
+        _draw_pareto(records, arguments.pareto)
     if fresh == text:
         print(f"{arguments.document}: matches the records")
         return 0
@@ -47,6 +55,22 @@ def run(arguments: argparse.Namespace) -> int:
     write_text(arguments.document, fresh)
     print(f"{arguments.document}: written")
     return 0
+
+
+def _draw_pareto(records: Sequence[Record], out: Path) -> None:
+    accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
+    points = pareto(latency_rows(records), accuracies)
+    if not points:
+        raise UsageError(
+            "--pareto: no model has both an accuracy record and a latency record that is not void"
+        )
+    try:
+        from benchmarks.pictures import pareto_png
+    except ImportError as error:
+        raise EdgeFerError(
+            f"--pareto needs matplotlib ({error}). Install: pip install matplotlib"
+        ) from None
+    write_bytes(out, pareto_png(points))
 
 
 def read_folder(folder: Path) -> list[Record]:
@@ -162,6 +186,37 @@ def cost_table(records: Sequence[Record]) -> str:
         for name, row in _named(latency_rows(records))
     ]
     return markdown(head, rows)
+
+
+def ratio_table(records: Sequence[Record]) -> str:
+    """Every model's cost as a multiple of the reference's on the same host with as many threads."""
+    rows = latency_rows(records)
+    references = {
+        (row.host.fingerprint, row.threads): row for row in rows if row.model.startswith(REFERENCE_PREFIX)
+    }
+    head = ["model, runtime", "bytes", "CPU ms per call", "x CPU time", "x p50", "x bare invoke"]
+    head += ["x instructions"]
+    cells = []
+    for name, row in _named(rows):
+        reference = references.get((row.host.fingerprint, row.threads))
+        if reference is None:
+            continue
+        cells.append(
+            [
+                name,
+                f"{row.model_bytes:,}",
+                milliseconds(row.cpu_ms),
+                _times(row.cpu_ms, reference.cpu_ms),
+                _times(row.p50_ms, reference.p50_ms),
+                _times(row.bare_invoke_p50_ms, reference.bare_invoke_p50_ms),
+                _times(row.instructions_per_call, reference.instructions_per_call),
+            ]
+        )
+    return markdown(head, cells)
+
+
+def _times(value: float | None, reference: float | None) -> str:
+    return "-" if value is None or not reference else f"{value / reference:.2f}"
 
 
 def pipeline_table(records: Sequence[Record]) -> str:
@@ -295,6 +350,7 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "hosts": hosts_table,
     "latency": latency_table,
     "cost": cost_table,
+    "ratio": ratio_table,
     "pipeline": pipeline_table,
     "accuracy": accuracy_table,
     "classes": classes_table,

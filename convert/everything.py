@@ -136,7 +136,9 @@ def _tflite(
     source: SourceModel, recipe: Recipe, calibration: CalibrationSet, exam: Exam, out: Path
 ) -> Conversion:
     graph = convert_tflite(source, recipe, calibration)
-    contract = replace(source.contract, quantization=recipe.record(calibration))
+    # Tables tell the formats apart by the model's name; int8 is what a device runs.
+    name = source.contract.name if recipe.name == "int8" else f"{source.contract.name}-{recipe.name}"
+    contract = replace(source.contract, name=name, quantization=recipe.record(calibration))
     return write_tflite(source, graph, recipe, contract, exam, out)
 
 
@@ -147,7 +149,8 @@ def _onnx(
 
     used = calibration if scheme == "int8" else None
     graph = convert_onnx(source, scheme, used, nchw)
-    contract = replace(source.contract, quantization=quantization_record(scheme, used))
+    name = f"{source.contract.name}-onnx-{scheme}"
+    contract = replace(source.contract, name=name, quantization=quantization_record(scheme, used))
     return write_onnx(source, graph, scheme, contract, exam, out)
 
 

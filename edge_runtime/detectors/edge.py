@@ -90,13 +90,17 @@ class EdgeDetector:
             boxes (N, 4) float32 x, y, w, h in pixels of the frame, scores (N,) float32, best first.
         """
         scale = self.fit(luma)
-        outputs = self.backend.invoke(to_tensor(self._pixels, self.backend.input, self._tensor))
-        boxes, scores = self._decode(outputs)
+        boxes, scores = self.find()
         return boxes / np.float32(scale), scores
 
     def fit(self, luma: UInt8Array) -> float:
         """Fill the input picture from a frame; returns input pixels per pixel of the frame."""
         return letterbox(luma, self._pixels, self.decoding.fill)
+
+    def find(self) -> tuple[npt.NDArray, npt.NDArray]:
+        """Boxes and scores as `detect_boxes`, in pixels of the input picture that `fit` filled."""
+        outputs = self.backend.invoke(to_tensor(self._pixels, self.backend.input, self._tensor))
+        return self._decode(outputs)
 
     def self_test(self) -> float:
         """Run the contract's self-test vectors and return the largest deviation.
@@ -128,6 +132,10 @@ def letterbox(luma: UInt8Array, out: UInt8Array, fill: int) -> float:
     scale = min(width / columns, height / rows)
     w = min(width, max(1, round(columns * scale)))
     h = min(height, max(1, round(rows * scale)))
+    while rows % 2 == 0 and columns % 2 == 0 and rows >= 4 * h and columns >= 4 * w:
+        # Averages over 2x2 pixels run in vector instructions, those over 4x4 do not: a sixth of the time.
+        rows, columns = rows // 2, columns // 2
+        luma = cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     cv2.resize(luma, (w, h), dst=out[:h, :w], interpolation=interpolation)
     out[h:] = fill

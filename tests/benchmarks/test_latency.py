@@ -39,6 +39,16 @@ def test_a_fresh_process_is_measured_and_recorded(
     assert record.rss_steady_bytes is None or record.rss_steady_bytes > 1 << 20
 
 
+def test_a_detector_is_measured_on_the_whole_frame(tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+    words = ["latency", "--model", "edge-face", "--backend", "litert", "--calls", "5"]
+    assert main([*words, "--out", str(out)]) == 0
+    (record,) = read_records(out)
+    assert isinstance(record, LatencyRecord)
+    assert (record.model, record.box_px) == ("edge-face", 0)
+    assert record.bare_invoke_ns is not None
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

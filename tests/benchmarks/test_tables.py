@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 THROTTLED = environment([state(0.0), state(1.0, 0x4), state(2.0)])
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("void", "hosts")])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("void", "hosts", "ratio")])
 def test_a_record_with_a_live_throttle_flag_never_enters_a_table(name: str) -> None:
     good = [latency(1), latency(2, model="other", median_ms=2.0), pipeline(1), accuracy()]
     void = [latency(3, 50.0, around=THROTTLED), pipeline(4, around=THROTTLED)]
@@ -56,6 +57,38 @@ def test_only_undominated_models_are_on_the_front() -> None:
     assert [row.split()[-2] for row in better] == ["yes", "yes"]
 
 
+def test_ratios_count_in_the_reference_of_the_same_threads() -> None:
+    records = [
+        latency(1, 2.0, model="mini-xception-untrained", instructions=4e6),
+        latency(2, 8.0, model="mini-xception-untrained", threads=2),
+        latency(3, 3.0, instructions=2e6),
+        latency(4, 4.0, threads=2),
+        latency(5, 1.0, threads=4),
+    ]
+    rows = [row.strip("| ").split(" | ") for row in TABLES["ratio"](records).splitlines()[2:]]
+    assert len(rows) == 4
+    ratios = {row[0]: row[3:] for row in rows if row[0].startswith("edge-fer-small")}
+    one, two = (ratios[name] for name in sorted(ratios))
+    assert float(one[0]) == pytest.approx(1.5, rel=0.03)
+    assert float(two[0]) == pytest.approx(0.5, rel=0.03)
+    assert (one[3], two[3]) == ("0.50", "-")
+
+
+def test_the_picture_is_drawn_from_records_that_are_not_void(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    document, records, picture = tmp_path / "doc.md", tmp_path / "records", tmp_path / "pareto.png"
+    document.write_text("<!-- generated: pareto -->\n<!-- end -->\n")
+    words = ["tables", str(document), "--records", str(records), "--pareto", str(picture)]
+    write_records(records / "a.json", [latency(1, around=THROTTLED), accuracy()])
+    assert main(words) == 2
+    assert "no model has both" in capsys.readouterr().err
+    write_records(records / "a.json", [latency(1), accuracy()])
+    assert main(words) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_document_is_filled_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document, records = tmp_path / "doc.md", tmp_path / "records"
     document.write_text("# Title\n<!-- generated: latency -->\nold\n<!-- end -->\ntext\n")
@@ -85,3 +118,9 @@ def test_the_published_tables_match_the_published_records(capsys: pytest.Capture
     assert main(["tables", str(document), "--records", str(records), "--check"]) == 0, (
         capsys.readouterr().err
     )
+
+
+def test_every_picture_of_the_document_is_there() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / name).is_file(), name

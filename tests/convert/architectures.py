@@ -1,6 +1,8 @@
 """Convert every architecture of `train` untrained, and write how near the files come to Keras.
 
 python -m tests.convert.architectures --out docs/conversion/architectures.json
+
+With `--save NAME` one of them is written as a `.keras` file instead, to measure what its shape costs.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from convert.tflite import Recipe, convert_tflite
 from edge_runtime.backends import load_backend
 from edge_runtime.contract import InputSpec, ModelContract
 from edge_runtime.datasets import FER2013_LABELS
-from edge_runtime.modelfile import embed_tflite
+from edge_runtime.modelfile import embed_keras, embed_tflite
 from edge_runtime.preprocess import to_tensor
 
 SEED = 11
@@ -150,11 +152,19 @@ def run_elsewhere(data: bytes, pixels: npt.NDArray[np.uint8], python: Path) -> N
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.convert.architectures", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.convert.architectures", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--tflite-runtime-python", type=Path, metavar="PYTHON")
+    parser.add_argument("--save", choices=CASES, help="write this one to --out as FILE.keras")
     arguments = parser.parse_args(argv)
     start_tensorflow()
+    if arguments.save:
+        source = untrained(arguments.save)
+        source.model.save(arguments.out)
+        embed_keras(arguments.out, source.contract)
+        return 0
     rows = []
     for architecture in CASES:
         print(f"{architecture} …", file=sys.stderr, flush=True)
