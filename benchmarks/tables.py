@@ -1,8 +1,8 @@
 """Write the tables of a document from record files, or check that they match.
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. NAME is one of hosts, latency,
-cost, ratio, pipeline, accuracy, classes, pareto, peers, void. --check writes nothing and exits 1 when the
-document differs from the records.
+cost, ratio, pipeline, accuracy, classes, pareto, picture, peers, void. --check writes nothing and exits 1
+when the document differs from the records.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from benchmarks.accuracy_record import AccuracyRecord, ClassFigures, PeerRecord
 from benchmarks.files import write_bytes, write_text
 from benchmarks.record import LatencyRecord, PipelineRecord, Record, read_records
-from benchmarks.summary import LatencyRow, latency_rows, pareto
+from benchmarks.summary import LatencyRow, ParetoPoint, latency_rows, pareto
 from benchmarks.text import mebibytes, milliseconds
 from edge_runtime.errors import EdgeFerError, UsageError
 
 REFERENCE_PREFIX = "mini-xception"
 """Name of the model that the table of ratios counts in."""
+PARETO_PICTURE = "benchmarks/pareto.png"
+"""Where the picture lies, seen from the document."""
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -28,9 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("document", type=Path, metavar="FILE.md")
     parser.add_argument(
         "--records", type=Path, required=True, metavar="DIR", help="folder of record files (*.json)"
-    )
-    parser.add_argument(
-        "--pareto", type=Path, metavar="FILE.png", help="also draw accuracy against latency"
     )
     parser.add_argument("--check", action="store_true", help="only say whether the document matches")
 
@@ -42,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.document}: cannot be read ({error.strerror})") from None
     records = read_folder(arguments.records)
     fresh = fill(text, records)
-    if arguments.pareto and not arguments.check:
-        _draw_pareto(records, arguments.pareto)
+    if not arguments.check:
+        _draw_pictures(fresh, records, arguments.document.parent)
     if fresh == text:
         print(f"{arguments.document}: matches the records")
         return 0
@@ -57,20 +56,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw_pareto(records: Sequence[Record], out: Path) -> None:
-    accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
-    points = pareto(latency_rows(records), accuracies)
-    if not points:
-        raise UsageError(
-            "--pareto: no model has both an accuracy record and a latency record that is not void"
-        )
+def _draw_pictures(text: str, records: Sequence[Record], folder: Path) -> None:
+    """Draw what the document shows beside its tables.
+
+    Raises:
+        EdgeFerError: matplotlib is not installed.
+    """
+    if PARETO_PICTURE not in text:
+        return
     try:
         from benchmarks.pictures import pareto_png
     except ImportError as error:
         raise EdgeFerError(
-            f"--pareto needs matplotlib ({error}). Install: pip install matplotlib"
+            f"the picture needs matplotlib ({error}). Install: pip install matplotlib"
         ) from None
-    write_bytes(out, pareto_png(points))
+    write_bytes(folder / PARETO_PICTURE, pareto_png(_points(records)))
 
 
 def read_folder(folder: Path) -> list[Record]:
@@ -297,10 +297,19 @@ def _class_cell(figures: ClassFigures | None) -> str:
     return " / ".join("-" if share is None else f"{100 * share:.1f}" for share in shares)
 
 
+def _points(records: Sequence[Record]) -> list[ParetoPoint]:
+    accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
+    return pareto(latency_rows(records), accuracies)
+
+
+def pareto_picture(records: Sequence[Record]) -> str:
+    """Link to the picture of accuracy against time, which is drawn when the document is written."""
+    return f"![Accuracy against latency]({PARETO_PICTURE})\n" if _points(records) else "No records.\n"
+
+
 def pareto_table(records: Sequence[Record]) -> str:
     """Accuracy against time, one thread counted like any other."""
-    accuracies = [record for record in records if isinstance(record, AccuracyRecord)]
-    points = sorted(pareto(latency_rows(records), accuracies), key=lambda point: point.row.p50_ms)
+    points = sorted(_points(records), key=lambda point: point.row.p50_ms)
     names = [name for name, _ in _named([point.row for point in points])]
     rows = [
         [
@@ -355,6 +364,7 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "accuracy": accuracy_table,
     "classes": classes_table,
     "pareto": pareto_table,
+    "picture": pareto_picture,
     "peers": peers_table,
     "void": void_table,
 }

@@ -74,19 +74,20 @@ def test_ratios_count_in_the_reference_of_the_same_threads() -> None:
     assert (one[3], two[3]) == ("0.50", "-")
 
 
-def test_the_picture_is_drawn_from_records_that_are_not_void(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_picture_is_drawn_from_records_that_are_not_void(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    document, records, picture = tmp_path / "doc.md", tmp_path / "records", tmp_path / "pareto.png"
-    document.write_text("<!-- generated: pareto -->\n<!-- end -->\n")
-    words = ["tables", str(document), "--records", str(records), "--pareto", str(picture)]
+    document, records = tmp_path / "doc.md", tmp_path / "records"
+    document.write_text("<!-- generated: picture -->\n<!-- end -->\n")
+    words = ["tables", str(document), "--records", str(records)]
     write_records(records / "a.json", [latency(1, around=THROTTLED), accuracy()])
-    assert main(words) == 2
-    assert "no model has both" in capsys.readouterr().err
-    write_records(records / "a.json", [latency(1), accuracy()])
     assert main(words) == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "No records" in document.read_text()
+    assert not (tmp_path / "benchmarks").exists()
+    write_records(records / "a.json", [latency(1), accuracy()])
+    assert main([*words, "--check"]) == 1
+    assert main(words) == 0
+    (name,) = re.findall(r"!\[[^]]*\]\(([^)]+)\)", document.read_text())
+    assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_document_is_filled_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
