@@ -24,6 +24,8 @@ FloatArray = npt.NDArray[np.float32]
 
 METHOD = "cells-ltrb"
 """The only box parametrization that this release decodes."""
+FEW = 12
+"""Most cells that are decoded one by one."""
 MAX_CANDIDATES = 128
 """Answers, best first, that enter the merging: bounds its time in a crowd."""
 
@@ -116,6 +118,7 @@ class _Level:
     score_index: int
     box_index: int
     stride: int
+    columns: int
     centers: FloatArray
     """(cells, 2) x, y of the cell centres, input pixels."""
     least: float
@@ -161,25 +164,73 @@ class Decoder:
             boxes (N, 4) float32 x, y, w, h in input pixels in the convention of the training boxes, and
             scores (N,) float32 0..1, best first.
         """
-        corners, logits = [], []
+        chosen = []
         for level in self._levels:
             raw = outputs[level.score_index].reshape(-1)
-            chosen = np.flatnonzero(raw >= level.least)
-            if not len(chosen):
-                continue
-            logits.append(_dequantize(raw[chosen], level.score))
-            distances = _dequantize(outputs[level.box_index].reshape(-1, 4)[chosen], level.box)
-            distances *= level.stride
-            distances[:, :2] *= -1
-            distances[:, :2] += level.centers[chosen]
-            distances[:, 2:] += level.centers[chosen]
-            corners.append(distances)
-        if not corners:
+            cells = (raw >= level.least).nonzero()[0]
+            if len(cells):
+                chosen.append((level, raw[cells], outputs[level.box_index].reshape(-1, 4)[cells], cells))
+        if not chosen:
             return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-        scores = (1 / (1 + np.exp(-np.concatenate(logits)))).astype(np.float32)
-        merged, kept = merge_overlapping(np.concatenate(corners), scores, self.decoding.nms_iou)
+        decode = _decode_few if sum(len(item[3]) for item in chosen) <= FEW else _decode_many
+        merged, kept = decode(chosen, self.decoding.nms_iou)
         merged[:, 2:] -= merged[:, :2]
         return merged[: self.decoding.max_faces], kept[: self.decoding.max_faces]
+
+
+_Chosen = tuple[_Level, npt.NDArray, npt.NDArray, npt.NDArray]
+"""Level, raw scores (n,), raw distances (n, 4) and numbers (n,) of the cells that reach the threshold."""
+
+
+def _decode_many(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, FloatArray]:
+    """Merged corners (N, 4) and scores (N,), best first."""
+    corners, logits = [], []
+    for level, raw_scores, raw_distances, cells in chosen:
+        logits.append(_dequantize(raw_scores, level.score))
+        distances = _dequantize(raw_distances, level.box)
+        distances *= level.stride
+        distances[:, :2] *= -1
+        distances[:, :2] += level.centers[cells]
+        distances[:, 2:] += level.centers[cells]
+        corners.append(distances)
+    scores = (1 / (1 + np.exp(-np.concatenate(logits)))).astype(np.float32)
+    return merge_overlapping(np.concatenate(corners), scores, nms_iou)
+
+
+def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, FloatArray]:
+    """As `_decode_many`, in plain numbers: for a few cells, calls of numpy cost more than the sums."""
+    found = []
+    for level, raw_scores, raw_distances, cells in chosen:
+        columns = level.columns
+        zero, scale = (level.score.zero_point, level.score.scale) if level.score.quantized else (0, 1.0)
+        box_zero, box_scale = (level.box.zero_point, level.box.scale) if level.box.quantized else (0, 1.0)
+        box_scale *= level.stride
+        for raw, distances, cell in zip(
+            raw_scores.tolist(), raw_distances.tolist(), cells.tolist(), strict=True
+        ):
+            row, column = divmod(cell, columns)
+            x, y = (column + 0.5) * level.stride, (row + 0.5) * level.stride
+            left, top, right, bottom = ((value - box_zero) * box_scale for value in distances)
+            score = 1 / (1 + math.exp(-(raw - zero) * scale))
+            found.append((score, x - left, y - top, x + right, y + bottom))
+    # Sorting keeps the order of equals, as the stable sort of `merge_overlapping` does.
+    found.sort(key=lambda item: -item[0])
+    merged, kept = [], []
+    while found:
+        best, rest = found[0], found[1:]
+        group = [best] + [other for other in rest if _iou_of(best, other) > nms_iou]
+        found = [other for other in rest if other not in group]
+        total = sum(item[0] for item in group)
+        merged.append([sum(item[0] * item[side] for item in group) / total for side in (1, 2, 3, 4)])
+        kept.append(best[0])
+    return np.array(merged, np.float32), np.array(kept, np.float32)
+
+
+def _iou_of(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union of two (score, left, top, right, bottom)."""
+    shared = max(0.0, min(a[3], b[3]) - max(a[1], b[1])) * max(0.0, min(a[4], b[4]) - max(a[2], b[2]))
+    union = (a[3] - a[1]) * (a[4] - a[2]) + (b[3] - b[1]) * (b[4] - b[2]) - shared
+    return shared / max(union, 1e-9)
 
 
 def merge_overlapping(
@@ -249,7 +300,16 @@ def _level(
             )
     score = tensors[score_index]
     least = logit / score.scale + score.zero_point if score.quantized else logit
-    return _Level(score_index, box_index, stride, centers.reshape(-1, 2), least, score, tensors[box_index])
+    return _Level(
+        score_index,
+        box_index,
+        stride,
+        centers.shape[1],
+        centers.reshape(-1, 2),
+        least,
+        score,
+        tensors[box_index],
+    )
 
 
 def _dequantize(values: npt.NDArray, tensor: TensorInfo) -> FloatArray:

@@ -132,3 +132,26 @@ def test_tensors_of_other_shapes_are_refused() -> None:
         Decoder(DECODING, (240, 320), FLOAT)
     with pytest.raises(ContractError, match="4 outputs, the contract lists"):
         Decoder(Decoding(outputs=("score_8", "box_8")), INPUT_HW, FLOAT)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_cells_are_decoded_as_many_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ways through the same sums: one by one for a few cells, in arrays for many."""
+    rng = np.random.default_rng(seed)
+    tensors = tuple(
+        TensorInfo("t", shape, np.dtype(np.int8), 0.05 if shape[-1] == 4 else 0.1, -60) for shape in SHAPES
+    )
+    raw = [np.full(shape, -128, np.int8) for shape in SHAPES]
+    for level in (0, 2):
+        cells = rng.integers(0, raw[level].size, 6)
+        # Neighbours overlap, so that there is something to merge; equal scores occur.
+        cells = np.concatenate([cells[:3], np.minimum(cells[:3] + 1, raw[level].size - 1)])
+        raw[level].reshape(-1)[cells] = rng.choice([-50, 0, 40], 6)
+        raw[level + 1][:] = rng.integers(-60, 10, raw[level + 1].shape)
+    decoder = Decoder(DECODING, INPUT_HW, tensors)
+    few = decoder(raw)
+    assert 1 <= len(few[0]) <= 12
+    monkeypatch.setattr("edge_runtime.detectors.decoding.FEW", 0)
+    many = decoder(raw)
+    for a, b in zip(few, many, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
