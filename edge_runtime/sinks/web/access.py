@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -33,8 +34,8 @@ def parse_address(address: str) -> tuple[str, int]:
     """
     host, port = address, ""
     if address.startswith("["):
-        host, _, rest = address[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else rest and "?"
+        matched = re.fullmatch(r"\[([0-9a-fA-F:.]+)\](?::(\d+))?", address)
+        host, port = (matched[1], matched[2] or "") if matched else ("", "")
     elif ":" in address:
         host, _, port = address.rpartition(":")
     if not host or (port and not (port.isdigit() and int(port) < 65536)):

@@ -157,9 +157,9 @@ class _Conversation:
                     event = await self._next()
             except h11.RemoteProtocolError as error:
                 if self._protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                    await self._send(
-                        self._refused(HttpError(error.error_status_hint, "not HTTP/1.1")), "GET"
-                    )
+                    refusal = HttpError(error.error_status_hint, "not a request of HTTP/1.1")
+                    await self._send(self._refused(refusal), "GET")
+                    await self._linger()
                 return
             if not isinstance(event, h11.Request):
                 return

@@ -9,50 +9,22 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
-import numpy as np
 import pytest
 
-from edge_runtime.preprocess import Box, UInt8Array
-from edge_runtime.records import FaceRecord, FrameRecord
+from edge_runtime.preprocess import UInt8Array
 from edge_runtime.sinks.web import WebSettings, WebSink
-from edge_runtime.sources.base import Frame
+from tests.edge_runtime.sinks.test_web import TIMEOUT_S, Player
 
 pytest.importorskip("h11", reason="needs the extra `web`")
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-TIMEOUT_S = 60.0
 SCREENSHOTS = "EDGE_FER_SCREENSHOTS"
 """Folder that takes pictures of the page, for whoever wants to look at it."""
-
-
-def probabilities(label: str, confidence: float) -> dict[str, float]:
-    rest = (1 - confidence) / (len(LABELS) - 1)
-    return {name: confidence if name == label else rest for name in LABELS}
-
-
-def record_of(number: int, *labels: str, confidence: float = 0.88) -> FrameRecord:
-    faces = tuple(
-        FaceRecord(index + 1, Box(180 + 150 * index, 90, 220 - 90 * index, 220 - 90 * index), 0.97, label,
-                   confidence, probabilities(label, confidence))
-        for index, label in enumerate(labels)
-    )  # fmt: skip
-    timing = {"capture": 1.2, "detect": 4.1, "preprocess": 0.2, "infer": 1.4, "total": 6.9}
-    return FrameRecord(
-        number, time.monotonic_ns(), 9.5, 3, faces, timing, "sha256:" + "ab" * 32, "litert 2.3 threads=1"
-    )
-
-
-def picture(number: int, image: UInt8Array | None = None) -> Frame:
-    if image is None:
-        image = np.full((480, 640, 3), (70, 60, 50), np.uint8)
-        cv2.circle(image, (290, 200), 105, (150, 180, 220), -1)
-    return Frame(number, time.monotonic_ns(), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), image)
 
 
 class Chromium:
@@ -84,11 +56,23 @@ class Chromium:
         self._number = 0
         self._session: str | None = None
         self.messages: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._target = ""
+
+    def open_tab(self) -> None:
+        """A new tab; what the one before reported is forgotten."""
+        self.close_tab()
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
+        self.messages.clear()
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
+
+    def close_tab(self) -> None:
+        self._session = None
+        if self._target:
+            self.call("Target.closeTarget", targetId=self._target)
+            self._target = ""
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -182,11 +166,18 @@ class Chromium:
         os.close(self._in)
 
 
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    chromium = Chromium(tmp_path_factory.mktemp("profile"))
+    yield chromium
+    chromium.close()
+
+
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
-    browser = Chromium(tmp_path / "profile")
-    yield browser
-    browser.close()
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    chromium.open_tab()
+    yield chromium
+    chromium.close_tab()
 
 
 @pytest.fixture
@@ -194,28 +185,6 @@ def sink() -> Iterator[WebSink]:
     sink = WebSink("127.0.0.1:0")
     yield sink
     sink.close()
-
-
-class Player:
-    """Plays frames into a sink, as the pipeline does, while something is waited for."""
-
-    def __init__(self, sink: WebSink) -> None:
-        self._sink = sink
-        self._number = 0
-
-    def until(self, condition: Callable[[], bool], *labels: str, image: UInt8Array | None = None) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            self.step(*labels, image=image)
-
-    def step(self, *labels: str, image: UInt8Array | None = None) -> None:
-        self._number += 1
-        record = record_of(self._number, *labels)
-        if self._sink.is_looking:
-            self._sink.look(picture(self._number, image), record)
-        self._sink.write(record)
-        time.sleep(0.04)
 
 
 def address(sink: WebSink) -> str:
