@@ -23,6 +23,7 @@ VERBS = {
     "matrix": ("benchmarks.matrix", "models x backends x threads in one resumable run"),
     "count": ("benchmarks.count", "instructions per call of what was timed, on a busy machine too"),
     "peers": ("benchmarks.peers", "other programs on the same pictures"),
+    "overhead": ("benchmarks.overhead", "what the path adds to the bare calls of its models"),
     "compare": ("benchmarks.compare", "say which differences between two record files are real"),
     "merge": ("benchmarks.merge", "join record files, export CSV"),
     "report": ("benchmarks.report", "one HTML page with pictures from record files"),

@@ -78,8 +78,11 @@ class EdgeDetector:
     def detect(self, luma: npt.NDArray[np.uint8]) -> list[Detection]:
         """Find faces; see `edge_runtime.detectors.base.Detector`."""
         boxes, scores = self.detect_boxes(luma)
-        mapped = self.decoding.box_map.apply(boxes).tolist()
-        found = [Detection(Box(*box), score) for box, score in zip(mapped, scores.tolist(), strict=True)]
+        map_one = self.decoding.box_map.apply_one
+        found = [
+            Detection(Box(*map_one(*box)), score)
+            for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        ]
         found.sort(key=lambda item: (-item.score, -item.box.w * item.box.h))
         return found
 

@@ -31,3 +31,9 @@ def test_then_equals_one_map_after_the_other() -> None:
 def test_values_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="box map"):
         BoxMap(**values)
+
+
+def test_one_box_is_mapped_as_many_are() -> None:
+    box_map = BoxMap(0.1, -0.05, 1.1, 0.83)
+    boxes = np.random.default_rng(0).uniform(1, 300, (20, 4))
+    np.testing.assert_allclose([box_map.apply_one(*box) for box in boxes.tolist()], box_map.apply(boxes))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_runtime.__main__ import main
-from edge_runtime.classifier import DEFAULT_MODEL, Classifier, resolve_model, self_test
+from edge_runtime.classifier import DEFAULT_MODEL, Classifier, resolve_model, self_test, to_probabilities
 from edge_runtime.preprocess import UInt8Array
 
 
@@ -31,3 +32,14 @@ def test_two_people_are_two_faces(media: Path, capsys: pytest.CaptureFixture[str
     assert main(["predict", str(media / "two_people.jpg"), "--format", "json"]) == 0
     (document,) = json.loads(capsys.readouterr().out)
     assert len(document["faces"]) == 2
+
+
+def test_softmax_of_int8_logits_by_table_is_that_of_the_formula() -> None:
+    classifier = Classifier.load("edge-fer-small")
+    output = classifier.backend.outputs[0]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        raw = rng.integers(-128, 128, output.shape).astype(np.int8)
+        logits = (raw.reshape(-1).astype(np.float32) - output.zero_point) * output.scale
+        expected = to_probabilities(logits, classifier.contract)
+        np.testing.assert_allclose(classifier.probabilities(raw), expected, rtol=1e-5, atol=1e-7)
