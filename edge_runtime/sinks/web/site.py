@@ -30,8 +30,8 @@ LOGIN_BYTES = 4096
 BOUNDARY = "edge-fer-frame"
 
 NOTICE = (
-    "A camera looks at faces here and estimates how they look (happy, sad, neutral …). "
-    "No picture is stored and nobody is identified."
+    "A camera estimates how faces look here (happy, sad, neutral …). No picture is stored, "
+    "nobody is identified."
 )
 
 SECURITY_HEADERS = (

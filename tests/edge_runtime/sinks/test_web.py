@@ -665,7 +665,6 @@ class TestLife:
             "web:localhost:99999",
             "web:[::1",
             "web:[::1]x",
-            "web:no such.host:80",
         ):
             with pytest.raises((UsageError, SinkError), match=r"HOST:PORT|no such address"):
                 open_sink(name)

@@ -195,7 +195,7 @@ def test_the_page_shows_what_is_seen(browser: Chromium, sink: WebSink) -> None:
     player = Player(sink)
     browser.screen(800, 480)
     browser.go(address(sink))
-    player.until(lambda: browser.text("#emotion") == "nobody in view")
+    player.until(lambda: browser.text("#emotion") == "nobody")
     player.until(lambda: browser.text("#emotion") == "happy", "happy")
     assert browser.text("#confidence") == "88 %"
     assert browser.text(".bar.best .label") == "happy"
@@ -220,7 +220,7 @@ def test_the_page_shows_what_is_seen(browser: Chromium, sink: WebSink) -> None:
 
     assert browser.text("#stages tr:nth-child(2) td") == "4.10"
     assert browser.text("#backend") == "litert 2.3 threads=1"
-    player.until(lambda: browser.text("#emotion") == "nobody in view")
+    player.until(lambda: browser.text("#emotion") == "nobody")
     assert browser.complaints() == []
     assert browser.hosts() == {f"127.0.0.1:{sink.port}"}
 

@@ -7,8 +7,9 @@ import { startUpload } from "/upload.js";
 const byId = (id) => document.getElementById(id);
 const bars = new Bars(byId("bars"));
 const chart = new Chart(byId("chart"));
-const GIVE_UP_MS = 4000;
+const SILENT_MS = 5000;
 let viewWanted = new URLSearchParams(location.search).get("view") !== "off";
+let events;
 let heardAt = 0;
 let stream = 0;
 
@@ -36,7 +37,7 @@ function showFace(label, colour) {
 function showFaces(faces) {
   if (!faces.length) {
     showFace(null);
-    set("emotion", "nobody in view");
+    set("emotion", "nobody");
     set("confidence", "step before the camera");
     bars.clear();
     byId("others").hidden = true;
@@ -89,7 +90,6 @@ async function loadHistory() {
 }
 
 function show(state) {
-  if (heardAt && performance.now() - heardAt > GIVE_UP_MS) loadHistory().catch(() => {});
   heardAt = performance.now();
   showFigures(state);
   showFaces(state.healthy && state.record ? state.record.faces : []);
@@ -101,16 +101,30 @@ function show(state) {
 }
 
 function listen() {
-  const events = new EventSource("/api/events");
+  events?.close();
+  events = new EventSource("/api/events");
+  heardAt = performance.now();
   events.addEventListener("open", () => { loadHistory().catch(() => {}); startView(); });
   events.addEventListener("message", (event) => show(JSON.parse(event.data)));
   events.addEventListener("error", () => {
-    say("bad", "no connection");
-    stopView();
+    lose();
     // Closed for good, e.g. because the session has ended: the page itself knows the way on.
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   });
 }
+
+function lose() {
+  say("bad", "no connection");
+  showFaces([]);
+  set("confidence", "");
+  set("emotion", "no connection");
+  stopView();
+}
+
+// A machine that hangs closes no connection.
+setInterval(() => {
+  if (!document.hidden && events.readyState === EventSource.OPEN && performance.now() - heardAt > SILENT_MS) lose();
+}, 1000);
 
 function startView() {
   if (!viewWanted || document.hidden) return;
@@ -145,10 +159,18 @@ function showToggle() {
   set("view-toggle", viewWanted ? "Hide picture" : "Show picture");
   document.body.classList.toggle("no-view", !viewWanted);
 }
-// Nobody looks at a hidden page: the machine need not make pictures for it.
-document.addEventListener("visibilitychange", () => (document.hidden ? stopView() : startView()));
+// Nobody looks at a hidden page: the machine need not work for it.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    events.close();
+    stopView();
+  } else {
+    listen();
+  }
+});
 
 showToggle();
+stopView();
 showFace(null);
 listen();
 startUpload();
