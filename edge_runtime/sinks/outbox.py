@@ -7,6 +7,7 @@ import sqlite3
 from itertools import islice
 
 from edge_runtime.errors import SinkError
+from edge_runtime.sinks.sqlite import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Outbox:
                 "SELECT max(ifnull((SELECT max(id) FROM messages), 0), "
                 "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0))"
             ).fetchone()
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except DATABASE_ERRORS as error:
             raise SinkError(f"{path or 'outbox'}: cannot keep messages there ({error})") from None
         self._last = int(last)
         self._shrink()
@@ -109,7 +110,7 @@ class Outbox:
                 self._connection.executemany(
                     "INSERT OR REPLACE INTO messages (id, topic, payload) VALUES (?, ?, ?)", rows
                 )
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             if not self._failing:
                 log.warning(
                     "%s: cannot keep messages there (%s); up to %d wait in memory until it can",

@@ -21,6 +21,9 @@ MAX_WAITING = 50_000
 LONGEST_STEP_S = 1.0
 """Most that one frame adds to a face's seconds, so that a gap counts for nothing."""
 
+# The message about a damaged file may be bytes that are no UTF-8.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     run INTEGER PRIMARY KEY,
@@ -83,7 +86,7 @@ class SqliteSink:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(TABLES)
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             self._abandon()
             raise self._failure(error) from None
 
@@ -133,7 +136,7 @@ class SqliteSink:
                     for key, count in self._pending.items()
                 ]
                 self._connection.executemany(ADD, rows)
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise self._failure(error) from None
         self._run = run
         self._pending.clear()
@@ -152,5 +155,5 @@ class SqliteSink:
             self._connection.close()
             self._connection = None
 
-    def _failure(self, error: sqlite3.Error) -> SinkError:
+    def _failure(self, error: Exception) -> SinkError:
         return SinkError(f"{self._path}: cannot keep the counts there ({error})")
