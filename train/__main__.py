@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from edge_runtime.errors import EdgeFerError
@@ -12,8 +11,6 @@ from train.arguments import parser
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb and return the exit code: 0 ok, 1 the work failed, 2 usage, 130 interrupted."""
     options = parser().parse_args(arguments)
-    # TensorFlow greets on stderr with lines that a user can do nothing about.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         options.run(options)
     except EdgeFerError as error:

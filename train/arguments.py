@@ -192,12 +192,14 @@ def _audit(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _start_keras()
     from train.commands import run_evaluate
 
     run_evaluate(options)
 
 
 def _predict(options: argparse.Namespace) -> None:
+    _start_keras()
     from train.commands import run_predict
 
     run_predict(options)
@@ -205,18 +207,21 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _kfold(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
+    _start_keras()
     from train.commands import run_kfold
 
     run_kfold(options, recipe, _fit_options(options))
 
 
 def _report(options: argparse.Namespace) -> None:
+    _start_keras()
     from train.commands import run_report
 
     run_report(options)
 
 
 def _export(options: argparse.Namespace) -> None:
+    _start_keras()
     from train.commands import run_export
 
     run_export(options)
@@ -228,6 +233,7 @@ def _fit(options: argparse.Namespace) -> None:
     if fit_if_detector(options):
         return
     recipe = _recipe(options)
+    _start_keras()
     from train.draft import read_calibration
     from train.fit import fit
 
@@ -241,6 +247,8 @@ def _fit(options: argparse.Namespace) -> None:
 
     if options.start is not None:
         raise UsageError("--qat RUN already names the weights to start from; leave --start out")
+    if options.mixed_precision:
+        raise UsageError("--qat rounds in float32; leave --mixed-precision out")
 
     recipe = qat_recipe(recipe, options.epochs, options.learning_rate)
     fit_qat(recipe, options.qat, options.data, options.out, fit_options)
@@ -248,10 +256,17 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _distill(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
+    _start_keras()
     from train.distill import Distillation, distill
 
     settings = Distillation(options.temperature, options.share, options.views)
     distill(recipe, options.teacher, options.data, options.out, settings, _fit_options(options))
+
+
+def _start_keras() -> None:
+    from train.quiet import start_keras
+
+    start_keras()
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

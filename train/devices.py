@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -38,28 +40,41 @@ def grow_gpu_memory() -> None:
 
 def use_mixed_precision() -> None:
     """Compute in float16 where there is a GPU; on a CPU it would only be slower."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        there = bool(tensorflow.config.list_physical_devices("GPU"))
-    else:
-        there = any(str(device).startswith("gpu") for device in keras.distribution.list_devices())
-    if there:
+    if has_gpu():
         keras.mixed_precision.set_global_policy("mixed_float16")
     else:
         print("no GPU: --mixed-precision is left out", file=sys.stderr)
 
 
+def has_gpu() -> bool:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        return bool(tensorflow.config.list_physical_devices("GPU"))
+    return any(str(device).startswith("gpu") for device in keras.distribution.list_devices())
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Make layers that compute in float32 in the block, whatever is trained in outside of it."""
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
 def in_full_precision(model: Any) -> Any:
     """The same model computing in float32, whatever it was trained in."""
-    if keras.mixed_precision.dtype_policy().name == "float32":
+    if all(layer.dtype_policy.name == "float32" for layer in model.layers):
         return model
-    keras.mixed_precision.set_global_policy("float32")
 
     def clone(layer: Any) -> Any:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
-    full = keras.models.clone_model(model, clone_function=clone)
+    with full_precision():
+        full = keras.models.clone_model(model, clone_function=clone)
     full.set_weights(model.get_weights())
     return full
 

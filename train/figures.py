@@ -32,7 +32,7 @@ def class_bars(counts: Mapping[str, Mapping[str, int]]) -> bytes:
         places = np.arange(len(classes)) + (index - (len(counts) - 1) / 2) * width
         values = [row[name] for name in classes]
         bars = axes.bar(places, values, width, label=split or "no split", color=COLORS[index % 7])
-        axes.bar_label(bars, fontsize=7, padding=1, color=INK)
+        axes.bar_label(bars, fmt="{:,.0f}", fontsize=7, padding=1, color=INK)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_ylabel("images")
     axes.grid(axis="y", color=GRID)

@@ -20,6 +20,7 @@ from train.batches import EpochBatches
 from train.cleanlist import read_clean_list
 from train.data import TrainingData, prepare
 from train.devices import (
+    full_precision,
     grow_gpu_memory,
     in_full_precision,
     use_all_devices,
@@ -33,6 +34,7 @@ from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
+from train.strided import in_stock_layers, in_training_form
 from train.votes import read_votes
 
 
@@ -139,7 +141,7 @@ def recipe_job(recipe: Recipe, prepared: TrainingData, run: RunFolder, options: 
         if options.start is not None:
             copy_weights(load_trained(options.start), model)
         report_start(recipe, prepared, model)
-        return model
+        return in_training_form(model)
 
     return Job(
         recipe,
@@ -161,10 +163,11 @@ def finish(
     calibration: Calibration | None = None,
 ) -> Path:
     """Write the trained model in stock layers, with its contract and without its optimizer."""
-    model = in_full_precision(outcome.model)
-    if recipe.resizes():
-        model = at_input_size(recipe, prepared, model)
-    model = merge_branches(recipe.model.architecture, model, recipe.model.parameters)
+    model = in_stock_layers(in_full_precision(outcome.model))
+    with full_precision():
+        if recipe.resizes():
+            model = at_input_size(recipe, prepared, model)
+        model = merge_branches(recipe.model.architecture, model, recipe.model.parameters)
     contract = contract_draft(recipe, prepared, model, identity.to_dict(), calibration)
     write_model(run.model, model, contract)
     print(f"wrote {run.model}", file=sys.stderr)
@@ -197,10 +200,15 @@ def copy_weights(source: TrainedModel, model: keras.Model) -> None:
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:
     """Write a `.keras` file with a contract draft, without what only training needs."""
-    model.compile()
+    bare = model
+    if model.compiled:
+        # Of a compiled model Keras would write an optimizer, and miss its state at every loading.
+        with full_precision():
+            bare = keras.models.clone_model(model)
+        bare.set_weights(model.get_weights())
 
     def write(temporary: Path) -> None:
-        model.save(temporary)
+        bare.save(temporary)
         embed_keras(temporary, contract)
 
     write_atomically(path, write)

@@ -77,6 +77,11 @@ def predict_outputs(
     model: Any, images: npt.NDArray[np.uint8], spec: InputSpec, batch_size: int = 256
 ) -> FloatArray:
     """Outputs (N, outputs) of uint8 pictures (N, H, W[, 3]) of any size and colour."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        # XLA takes seconds to compile the graph and on a CPU gains nothing.
+        model.jit_compile = False
     parts = [
         np.asarray(
             model.predict_on_batch(

@@ -97,7 +97,7 @@ def train(job: Job) -> Outcome:
         job.run.load_best(model)
     elif average is not None:
         average.swap_into(model)
-    model.trainable = True
+    choose_layers(model, ())
     return Outcome(model, history)
 
 

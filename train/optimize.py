@@ -20,13 +20,13 @@ def choose_layers(model: keras.Model, patterns: tuple[str, ...]) -> None:
     Raises:
         UsageError: a pattern that matches no layer.
     """
-    model.trainable = True
     for pattern in patterns:
         if not any(fnmatch(layer.name, pattern) for layer in model.layers):
             names = ", ".join(layer.name for layer in model.layers if layer.weights)
             raise UsageError(f"train_layers: no layer matches {pattern!r}; layers are: {names[:400]}")
-    for layer in model.layers if patterns else ():
-        layer.trainable = any(fnmatch(layer.name, pattern) for pattern in patterns)
+    # Layer by layer: a model's own switch reaches no layer that was set by itself.
+    for layer in model.layers:
+        layer.trainable = not patterns or any(fnmatch(layer.name, pattern) for pattern in patterns)
 
 
 def compile_model(model: keras.Model, recipe: Recipe, schedule: ScheduleSection, steps: int) -> None:
@@ -47,8 +47,10 @@ def compile_model(model: keras.Model, recipe: Recipe, schedule: ScheduleSection,
 
 def after_loading(model: keras.Model) -> None:
     """Say again what a saved optimizer forgets: which variables are spared from weight decay."""
-    if model.optimizer.weight_decay:
-        model.optimizer.exclude_from_weight_decay(var_names=SPARED_FROM_DECAY)
+    # Mixed precision wraps the optimizer in one that scales the loss.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=SPARED_FROM_DECAY)
 
 
 def _loss(recipe: Recipe) -> tuple[keras.losses.Loss, keras.metrics.Metric]:

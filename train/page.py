@@ -11,8 +11,9 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 62rem; m
   padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; margin: .6rem 0; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #d9dee4; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #d9dee4; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+.wide { overflow-x: auto; }
 img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
 figcaption, .note { color: #52606d; font-size: .9rem; } figure { margin: 0; }
 """
@@ -36,7 +37,9 @@ class Page:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
         )
-        self._parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        self._parts.append(
+            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
 
     def picture(self, png: bytes, description: str) -> None:
         """Add a picture with the description below it and as its alternative text."""

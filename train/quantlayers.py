@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from train.strided import convolve_subsampled, strided_pointwise
+
 WEIGHT_LEVELS = 127
 MOMENTUM = 0.99
 """Of the moving average of an activation's range."""
@@ -41,7 +43,10 @@ class QuantizedConv2D(layers.Conv2D):
     """Conv2D whose kernel is rounded."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return super().convolution_op(inputs, fake_quantize_weights(kernel, (3,)))
+        rounded = fake_quantize_weights(kernel, (3,))
+        if strided_pointwise(self):
+            return convolve_subsampled(inputs, rounded, self.strides)
+        return super().convolution_op(inputs, rounded)
 
 
 @keras.saving.register_keras_serializable("edge_fer")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
+
+import keras
 
 from edge_runtime.modelfile import read_keras_contract
 from tests.train.support import CLASSES, RECIPE, faces, interrupt_at, write_npz, write_recipe
@@ -84,6 +87,7 @@ def test_fit_writes_model_contract_and_history(whole: dict[str, Path]) -> None:
     assert list((out / "tensorboard").iterdir())
     assert len(list(out.glob("checkpoint-*"))) == 1
     assert load_trained(out).logits(faces().images[:3]).shape == (3, 3)
+    assert not keras.saving.load_model(out / "model.keras").compiled
 
 
 def test_branches_are_merged_and_every_layer_is_stock(whole: dict[str, Path]) -> None:
@@ -167,6 +171,33 @@ def test_sigmoid_task(tmp_path: Path, data: Path) -> None:
     assert trained.contract.labels == ("happy", "sad")
     assert trained.model.output_shape == (None, 1)
     assert trained.probabilities(faces().images[:4]).sum(axis=1) == pytest.approx(np.ones(4))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the CPU compute in float16 as if it were a GPU."""
+    monkeypatch.setattr("train.devices.has_gpu", lambda: True)
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def test_mixed_precision_hands_over_float32(tmp_path: Path, data: Path, gpu: None) -> None:
+    text = RECIPE.replace("dropout = 0.3", "dropout = 0.3, branches = true").replace(
+        "epochs = 2", "epochs = 1"
+    )
+    recipe, out = write_recipe(tmp_path / "tiny.toml", text), tmp_path / "run"
+    assert fit(recipe, data, out, "--mixed-precision") == 0
+    trained_in = keras.saving.load_model(next(out.glob("checkpoint-*.keras")))
+    assert {layer.compute_dtype for layer in trained_in.layers if layer.weights} == {"float16"}
+    handed_over = weights(out)
+    # The checkpoint alone says what it was trained in when the run is finished without the option.
+    keras.mixed_precision.set_global_policy("float32")
+    (out / "model.keras").unlink()
+    assert fit(recipe, data, out) == 0
+    trained = load_trained(out)
+    assert {layer.compute_dtype for layer in trained.model.layers} == {"float32"}
+    assert all(np.array_equal(a, b) for a, b in zip(handed_over, weights(out), strict=True))
+    assert np.isfinite(trained.probabilities(faces().images[:4])).all()
 
 
 RESIZED = """

@@ -31,7 +31,17 @@ def fit_if_detector(options: argparse.Namespace) -> bool:
         if epochs < 1:
             raise UsageError(f"--epochs must be at least 1. Received: {epochs}")
         recipe = replace(recipe, train=replace(recipe.train, epochs=epochs))
+    from train.quiet import start_keras
+
+    start_keras()
     from train.detection.loop import fit_detector
 
-    fit_detector(recipe, options.data, options.out, seed=options.seed, deterministic=options.deterministic)
+    fit_detector(
+        recipe,
+        options.data,
+        options.out,
+        seed=options.seed,
+        deterministic=options.deterministic,
+        start=getattr(options, "start", None),
+    )
     return True
