@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.blazeface import THRESHOLD, BlazeFaceDetector
 from edge_runtime.detectors import Detection, load_detector
 from edge_runtime.detectors.edge import DEFAULT_MODEL, EdgeDetector
 from edge_runtime.detectors.haar import HaarDetector, HaarSettings, find_cascade
@@ -49,7 +51,8 @@ class Candidate:
 
 
 def make_candidate(name: str) -> Candidate:
-    """A detector by name: `edge`, `edge:FILE`, `haar`, `haar:SCALE/NEIGHBOURS/SIZE` or `yunet:FILE`.
+    """A detector by name: `edge`, `edge:FILE`, `haar`, `haar:SCALE/NEIGHBOURS/SIZE`, `yunet:FILE` or
+    `blazeface:FILE`.
 
     Raises:
         UsageError: unknown name or settings.
@@ -67,6 +70,10 @@ def make_candidate(name: str) -> Candidate:
         scale, neighbours, size = settings.scale_factor, settings.min_neighbors, settings.min_size_px
         about = f"OpenCV {cv2.__version__}, step {scale}, {neighbours} neighbours, from {size} px"
         return Candidate(name, HaarDetector(settings), ScoredHaar(settings), -np.inf, about)
+    if kind == "blazeface":
+        peer = BlazeFaceDetector(Path(rest))
+        all_answers = _of_detections(BlazeFaceDetector(Path(rest), LEAST_SCORE))
+        return Candidate(name, peer, all_answers, THRESHOLD, peer.description)
     if kind == "none":
         raise UsageError("detector 'none' finds no faces that could be counted; leave it out")
     other = load_detector(name)

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.candidates import REFERENCE_NAME, Candidate, Scored, make_candidate
 from benchmarks.detection_figures import Judged
-from benchmarks.detection_video import count_faces, read_annotations
+from benchmarks.detection_video import count_alarms, count_faces, read_annotations
 from benchmarks.files import to_json, write_bytes, write_text
 from benchmarks.host import describe_host
 from benchmarks.progress import track
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detectors",
         default="edge,haar",
         metavar="LIST",
-        help="edge[:FILE], haar[:STEP/NEIGHBOURS/SIZE], yunet:FILE, with commas between; "
-        "default: edge,haar",
+        help="edge[:FILE], haar[:STEP/NEIGHBOURS/SIZE], yunet:FILE, blazeface:FILE, with commas "
+        "between; default: edge,haar",
     )
     parser.add_argument("--split", default="validation", metavar="NAME", help="default: validation")
     parser.add_argument(
@@ -69,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--video", action="append", type=Path, default=[], metavar="FILE", help="count faces per frame"
     )
     parser.add_argument(
+        "--pan",
+        type=int,
+        default=0,
+        metavar="N",
+        help="move a camera over every picture without people in N frames and count those with an answer",
+    )
+    parser.add_argument(
         "--annotations",
         type=Path,
         metavar="FILE",
@@ -84,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     names = [name for name in arguments.detectors.split(",") if name]
     if not names:
         raise UsageError("--detectors names no detector")
+    if arguments.pan < 0:
+        raise UsageError(f"--pan must be 0 or more. Received: {arguments.pan}")
     drawn = read_annotations(arguments.annotations) if arguments.annotations else {}
     candidates = [make_candidate(name) for name in names]
     data = yolo.read(arguments.data).with_maps(FULL_FACE_MAPS)
@@ -118,6 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
                 "videos": [
                     count_faces(candidate, path, drawn.get(path.name, {})) for path in arguments.video
                 ],
+                "panned": count_alarms(candidate, rooms.images, arguments.pan, arguments.frame)
+                if arguments.pan
+                else None,
                 "host": host,
             }
         )
@@ -214,6 +226,12 @@ def as_text(results: Sequence[dict[str, Any]]) -> str:
             f"{_percent(rate['recall']):>7} {rate['false_alarms']:>7} {delivered:>14} "
             f"{row['cpu_ms_per_frame']:>8.3f} {row['cpu_ratio_to_reference']:>7.3f}"
         )
+        panned = row["panned"]
+        if panned:
+            lines.append(
+                f"    panned over {panned['pictures']} empty pictures: an answer in "
+                f"{panned['frames_with_alarm']} of {panned['frames']} frames"
+            )
         lines.extend(map(_video_line, row["videos"]))
     return "\n".join(lines) + "\n"
 

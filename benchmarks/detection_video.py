@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.candidates import Candidate
+from benchmarks.progress import track
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
 from edge_runtime.errors import DataError
 from edge_runtime.metrics.detection import match_detections
+from edge_runtime.preprocess import UInt8Array
 
 IOU = 0.5
+PAN_VIEW = 0.8
+"""Part of a picture that a panned frame shows, of the largest with the frame's aspect."""
 
 Drawn = Mapping[int, Sequence[Sequence[float]]]
 """Boxes x, y, w, h around full faces, pixels, by number of the frame from 0."""
@@ -71,6 +76,45 @@ def count_faces(candidate: Candidate, path: Path, drawn: Drawn) -> dict[str, Any
     document: dict[str, Any] = {"video": path.name, "frames": len(counts)}
     document |= {name: round(float(share), 4) for name, share in zip(names, shares, strict=True)}
     return {**document, "drawn": judge(found, truths) if truths else None}
+
+
+def pan(picture: UInt8Array, frames: int, frame_hw: tuple[int, int]) -> Iterator[UInt8Array]:
+    """Frames of a camera that moves across a picture and comes nearer by a fifth, there and back.
+
+    Args:
+        picture: uint8 (H, W).
+        frame_hw: rows and columns of a frame, whose aspect the view has.
+    """
+    rows, columns = picture.shape
+    for index in range(frames):
+        phase = 2 * math.pi * index / frames
+        view = PAN_VIEW - PAN_VIEW / 10 * (1 - math.cos(phase))
+        width = view * min(columns, rows * frame_hw[1] / frame_hw[0])
+        height = width * frame_hw[0] / frame_hw[1]
+        center = (
+            columns / 2 - (columns - width) / 2 * math.cos(phase),
+            rows / 2 + (rows - height) / 2 * math.sin(phase),
+        )
+        size = (max(1, round(width)), max(1, round(height)))
+        part = cv2.getRectSubPix(picture, size, center)
+        yield np.asarray(cv2.resize(part, frame_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def count_alarms(
+    candidate: Candidate, pictures: Sequence[UInt8Array], frames: int, frame_hw: tuple[int, int]
+) -> dict[str, Any]:
+    """Frames with an answer in a video panned over each of the pictures, which show no people."""
+    alarms, rooms = 0, 0
+    for picture in track(pictures, f"{candidate.name}, panned", len(pictures)):
+        hits = sum(len(candidate.deliver(frame)) > 0 for frame in pan(picture, frames, frame_hw))
+        alarms += hits
+        rooms += hits > 0
+    return {
+        "pictures": len(pictures),
+        "frames": frames * len(pictures),
+        "frames_with_alarm": alarms,
+        "pictures_with_alarm": rooms,
+    }
 
 
 def judge(

@@ -9,12 +9,14 @@ import pytest
 
 from benchmarks import detection
 from benchmarks.__main__ import main
+from benchmarks.blazeface import ANCHORS
 from benchmarks.candidates import Candidate, make_candidate
 from benchmarks.detection_figures import Judged
-from benchmarks.detection_video import count_faces, read_annotations
+from benchmarks.detection_video import count_alarms, count_faces, pan, read_annotations
+from edge_runtime.classifier import resolve_model
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
 from edge_runtime.detectors import Detection
-from edge_runtime.errors import DataError, UsageError
+from edge_runtime.errors import DataError, DetectorUnavailableError, UsageError
 from edge_runtime.preprocess import Box
 
 FACE = np.array([[100, 100, 40, 50]], np.float64)
@@ -199,3 +201,45 @@ def test_a_detectors_box_meets_the_data_in_the_datas_convention(tmp_path: Path) 
     )
     np.testing.assert_allclose(result.answers[0][0], faces.boxes[0], atol=1e-3)
     assert result.recall(0.5)["recall"] == 1
+
+
+def test_a_pan_moves_over_the_picture_and_comes_back() -> None:
+    picture = np.tile(np.arange(200, dtype=np.uint8), (150, 1))
+    frames = list(pan(picture, 8, (120, 160)))
+    assert all(frame.shape == (120, 160) and frame.dtype == np.uint8 for frame in frames)
+    means = [float(frame.mean()) for frame in frames]
+    assert means[0] == min(means)
+    assert means[4] == max(means)
+    assert means[4] - means[0] > 20
+    assert abs(means[1] - means[7]) < 2
+
+
+def test_alarms_in_a_pan_are_counted_by_frame_and_picture() -> None:
+    class Bright:
+        def detect(self, luma: np.ndarray) -> list[Detection]:
+            return [Detection(Box(0, 0, 9, 9), 0.9)] * int(luma.mean() > 100)
+
+    device = Bright()
+    candidate = Candidate("bright", device, lambda luma: (np.empty((0, 4)), np.empty(0)), 0.5, "")
+    pictures = [np.full((60, 80), value, np.uint8) for value in (0, 200, 255)]
+    assert count_alarms(candidate, pictures, 5, (48, 64)) == {
+        "pictures": 3,
+        "frames": 15,
+        "frames_with_alarm": 10,
+        "pictures_with_alarm": 2,
+    }
+
+
+def test_a_file_that_is_no_blazeface_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DetectorUnavailableError, match="cannot be read"):
+        make_candidate(f"blazeface:{tmp_path / 'none.tflite'}")
+    with pytest.raises(DetectorUnavailableError, match="are not BlazeFace's"):
+        make_candidate(f"blazeface:{resolve_model('edge-face')}")
+
+
+def test_blazeface_anchors_lie_at_the_centres_of_cells() -> None:
+    for count, anchors in ANCHORS.items():
+        centers = anchors.centers()
+        assert centers.shape == (count, 2)
+        assert centers.min() == anchors.strides[0][0] / 2
+    assert ANCHORS[896].centers()[:3].tolist() == [[4, 4], [4, 4], [12, 4]]
