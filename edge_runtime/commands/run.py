@@ -56,18 +56,25 @@ class Views:
 
     def __init__(self, snapshot: Snapshot | None) -> None:
         self._snapshot = snapshot
+        self._chosen: list[Onlooker] | None = None
         self.onlookers: Sequence[Onlooker] = ()
 
     def wanted(self) -> bool:
-        """Whether somebody will look at the next frame."""
-        return any(onlooker.is_looking for onlooker in self.onlookers)
+        """Whether somebody will look at the next frame; they and no others then do."""
+        self._chosen = self._looking()
+        return bool(self._chosen)
+
+    def _looking(self) -> list[Onlooker]:
+        return [onlooker for onlooker in self.onlookers if onlooker.is_looking]
 
     def __call__(self, frame: Frame, record: FrameRecord) -> None:
         if self._snapshot is not None:
             self._snapshot(frame, record)
-        for onlooker in self.onlookers:
-            if onlooker.is_looking:
-                onlooker.look(frame, record)
+        # Not all sources ask beforehand. Where one does, the others would get a frame without colour.
+        chosen = self._looking() if self._chosen is None else self._chosen
+        self._chosen = None
+        for onlooker in chosen:
+            onlooker.look(frame, record)
 
 
 class WholeDelivery:

@@ -82,12 +82,12 @@ class WebSink:
         self._heavy = ThreadPoolExecutor(1, "web-predict", step_back)
         self._view = LiveView(settings.view_rate_hz, self._light)
         max_pixels = round(settings.max_upload_mpx * 1e6)
-        self._predictor = Predictor(settings.model, settings.backend, settings.detector, max_pixels)
+        predictor = Predictor(settings.model, settings.backend, settings.detector, max_pixels)
         site = Site(
             access,
             self._state,
             self._view,
-            self._predictor,
+            predictor,
             (self._light, self._heavy),
             notice=settings.notice,
             max_upload_bytes=round(settings.max_upload_mb * 1e6),
@@ -121,9 +121,7 @@ class WebSink:
         self._thread.join(CLOSE_WAIT_S)
         self._listener.close()
         self._light.shutdown(wait=False, cancel_futures=True)
-        # In the thread that used it, after the picture that it may be at.
-        self._heavy.submit(self._predictor.close)
-        self._heavy.shutdown(wait=False)
+        self._heavy.shutdown(wait=False, cancel_futures=True)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
@@ -63,7 +62,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    """As it was sent, without what follows a question mark."""
     headers: Mapping[str, str]
     """Names in small letters; the last of several."""
     read_body: Callable[[int], Awaitable[bytes]] = field(repr=False)
@@ -168,6 +167,11 @@ class _Conversation:
                 response = await self._handler(self._request(event))
             except HttpError as error:
                 response = self._refused(error)
+            except OSError:
+                raise
+            except Exception:
+                log.exception("the web page met an error of its own at %s", event.target.decode("latin-1"))
+                response = self._refused(HttpError(500, "an error of edge-fer's own; its log says more"))
             self._settle()
             await self._send(response, method)
             if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
@@ -187,12 +191,9 @@ class _Conversation:
             self._protocol.receive_data(await self._reader.read(READ_BYTES))
 
     def _request(self, event: h11.Request) -> Request:
-        target = urlsplit(event.target.decode("ascii", "replace"))
+        path = event.target.decode("ascii", "replace").partition("?")[0]
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
-        query = dict(parse_qsl(target.query[:1024], max_num_fields=16))
-        return Request(
-            event.method.decode("ascii"), target.path, query, headers, self._body_reader(headers)
-        )
+        return Request(event.method.decode("ascii"), path, headers, self._body_reader(headers))
 
     def _body_reader(self, headers: Mapping[str, str]) -> Callable[[int], Awaitable[bytes]]:
         async def read(most: int) -> bytes:

@@ -65,11 +65,6 @@ class Predictor:
         height, width = image.shape[:2]
         return {"width": width, "height": height, **{key: document[key] for key in kept}}
 
-    def close(self) -> None:
-        if self._loaded is not None:
-            self._loaded[0].close()
-            self._loaded = None
-
 
 class _Upload:
     """A source of one picture."""

@@ -156,7 +156,11 @@ class Site:
 
     async def _login(self, request: Request) -> Response:
         body = await request.read_body(LOGIN_BYTES)
-        given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=4).get("token", [""])[0].strip()
+        try:
+            fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:
+            raise HttpError(400, "the form has fields that it should not have") from None
+        given = fields.get("token", [""])[0].strip()
         if self._access.needs_token and not self._access.is_token(given):
             await asyncio.sleep(WRONG_TOKEN_PAUSE_S)
             content_type, page, _ = self._pages["/login.html"]

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.classifier import Classifier
+from edge_runtime.commands.run import Views
 from edge_runtime.detectors import load_detector
 from edge_runtime.errors import SinkError, UsageError
 from edge_runtime.pipeline import Pipeline
@@ -541,6 +542,22 @@ class TestView:
         asleep.close()
         awake.close()
 
+    def test_a_source_that_makes_colour_on_demand_shows_no_gray_frame(self, sink: WebSink) -> None:
+        """Whoever begins to look between a frame's capture and its end waits for the next one."""
+        views = Views(None)
+        views.onlookers = [sink]
+        assert not views.wanted()
+        viewer = Viewer(sink)
+        wait_for(lambda: sink.is_looking)
+        views(frame_of(1, color=False), record_of(1))
+        assert not sink._view._busy.is_set()
+        assert views.wanted()
+        views(frame_of(2), record_of(2))
+        image = cv2.imdecode(np.frombuffer(viewer.next(), np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image[5, 5].max() - image[5, 5].min() > 10
+        viewer.close()
+
     def test_states_are_pushed(self, sink: WebSink) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=TIMEOUT_S)
         connection.request("GET", "/api/events")
@@ -602,6 +619,11 @@ class TestLimits:
     def test_long_heads_and_nonsense_are_refused(self, sink: WebSink) -> None:
         long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000 + b"\r\n\r\n"
         assert raw(sink, long).startswith(b"HTTP/1.1 431 ")
+        for target in (b"//[", b"http://[x/", b"/?" + b"a=1&" * 500, b"*", b"/%ff%fe"):
+            answer = raw(
+                sink, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
+            assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 200 ")), target
         for data in (
             b"\x16\x03\x01\x02\x00\x01\x00",
             b"GET / HTTP/1.1\r\n\r\n",

@@ -107,6 +107,7 @@ def test_the_login_form_sets_a_cookie_that_scripts_cannot_read(guarded: WebSink)
     )
     assert headers["set-cookie"].endswith("; Secure")
     assert ask(guarded, "/login", "POST", b"token=" + b"x" * 5000, form)[0] == 413
+    assert ask(guarded, "/login", "POST", b"a=1&" * 100, form)[0] == 400
 
 
 def test_sessions_end_with_their_time_and_with_the_token() -> None:
