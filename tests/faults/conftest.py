@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
+LONG_VARIABLE = "EDGE_FER_LONG"
+LONG_FORM = (
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get(LONG_VARIABLE), reason=f"the long form: set {LONG_VARIABLE}=1"),
+)
+"""Of tests that repeat what a short form does a few times."""
 
 
 class Running:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.camera import Camera
-from tests.faults.conftest import Running, Starter, lines, records
+from tests.faults.conftest import TIMEOUT_S, Running, Starter, lines, records
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_camera_that_does_not_come_back_is_one_error(
     settings.write_text("[source]\nreopen_tries = 2\n")
     running = watch(start, camera, tiny, out, "--config", str(settings))
     camera.set("unplugged")
-    assert running.process.wait(60) == 1
+    assert running.process.wait(TIMEOUT_S) == 1
     errors = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
     assert len(errors) == 1
     assert "no camera" in errors[0]
@@ -119,7 +119,7 @@ def test_a_second_instance_is_told_who_has_the_camera(
     second = start(
         str(camera.folder), "run", "--source", f"v4l2:{link}", "--model", tiny, module="tests.faults.camera"
     )
-    assert second.process.wait(60) == 1
+    assert second.process.wait(TIMEOUT_S) == 1
     (error,) = [line for line in second.log.splitlines() if line.startswith("edge-fer:")]
     assert "another edge-fer uses this camera" in error
     seen = lines(out)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Starter, lines, records
+from tests.faults.conftest import LONG_FORM, Starter, lines, records
 
 SHORT, LONG = 4, 50
 LOST_AT_MOST_NS = 1_000_000_000
 
 
-@pytest.mark.parametrize("times", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [SHORT, pytest.param(LONG, marks=LONG_FORM)])
 def test_kill_at_a_random_moment(start: Starter, tiny: str, tmp_path: Path, times: int) -> None:
     seed = int(os.environ.get("EDGE_FER_SEED", time.time_ns() % 1_000_000))
     print(f"seed {seed}: repeat with EDGE_FER_SEED={seed}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import ROOT, Starter, lines, records
+from tests.faults.conftest import LONG_FORM, ROOT, TIMEOUT_S, Starter, lines, records
 from tests.faults.test_disk import counted, faces_of
 
 SHORT, LONG = 4, 40
@@ -24,7 +24,7 @@ def demo(model: str, *sinks: str) -> list[str]:
     return ["run", "--source", "demo:0", "--realtime", "--model", model, "--detector", "none", *options]
 
 
-@pytest.mark.parametrize("times", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [SHORT, pytest.param(LONG, marks=LONG_FORM)])
 def test_terminated_at_any_moment_nothing_is_lost_or_doubled(
     start: Starter, tiny: str, tmp_path: Path, times: int
 ) -> None:
@@ -45,7 +45,7 @@ def test_terminated_at_any_moment_nothing_is_lost_or_doubled(
         for _ in range(moments.choice((1, 2, 3))):
             running.process.send_signal(signal.SIGTERM)
             time.sleep(moments.uniform(0, 0.01))
-        status = running.process.wait(60)
+        status = running.process.wait(TIMEOUT_S)
         # Before its first line of work the program dies of the signal, and has nothing to lose.
         assert status == 0 or (status == -signal.SIGTERM and not lines(out)), running.log
         assert "Traceback" not in running.log
@@ -109,7 +109,7 @@ def test_a_model_file_may_change_under_a_run(start: Starter, tiny: str, tmp_path
         assert len(set(models)) == 2
         assert sorted(models, key=models.index) == models
     else:
-        assert running.process.wait(60) == 1
+        assert running.process.wait(TIMEOUT_S) == 1
         (error,) = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
         assert str(model) in error
         assert len({record["model"] for record in records(out)}) == 1
@@ -123,7 +123,7 @@ def test_work_that_raises_is_one_line_and_what_was_done_is_kept(
     running = start(
         "worker", *demo(tiny, f"jsonl+:{out}", f"sqlite:{database}"), module="tests.faults.disturbed"
     )
-    assert running.process.wait(60) == 1
+    assert running.process.wait(TIMEOUT_S) == 1
     (error,) = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
     assert "internal error: ZeroDivisionError: of nobody's making (disturbed.py, line" in error
     assert "EDGE_FER_TRACEBACK=1" in error
