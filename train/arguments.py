@@ -192,14 +192,14 @@ def _audit(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _start_keras()
+    _start_keras(options.data, options.model)
     from train.commands import run_evaluate
 
     run_evaluate(options)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    _start_keras()
+    _start_keras(model=options.model)
     from train.commands import run_predict
 
     run_predict(options)
@@ -207,21 +207,21 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _kfold(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
-    _start_keras()
+    _start_keras(options.data)
     from train.commands import run_kfold
 
     run_kfold(options, recipe, _fit_options(options))
 
 
 def _report(options: argparse.Namespace) -> None:
-    _start_keras()
+    _start_keras(options.data)
     from train.commands import run_report
 
     run_report(options)
 
 
 def _export(options: argparse.Namespace) -> None:
-    _start_keras()
+    _start_keras(model=options.model)
     from train.commands import run_export
 
     run_export(options)
@@ -233,7 +233,7 @@ def _fit(options: argparse.Namespace) -> None:
     if fit_if_detector(options):
         return
     recipe = _recipe(options)
-    _start_keras()
+    _start_keras(options.data, options.start)
     from train.draft import read_calibration
     from train.fit import fit
 
@@ -256,16 +256,24 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _distill(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
-    _start_keras()
+    _start_keras(options.data, options.start)
     from train.distill import Distillation, distill
 
     settings = Distillation(options.temperature, options.share, options.views)
     distill(recipe, options.teacher, options.data, options.out, settings, _fit_options(options))
 
 
-def _start_keras() -> None:
+def _start_keras(data: Path | None = None, model: Path | None = None) -> None:
+    """Import Keras, which takes seconds, after a look whether what a verb needs is there at all."""
+    from edge_runtime.errors import DataError
     from train.quiet import start_keras
 
+    if data is not None and not data.exists():
+        raise DataError(f"{data}: no such file or folder")
+    if model is not None:
+        from train.inference import model_path
+
+        model_path(model)
     start_keras()
 
 

@@ -146,7 +146,8 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> b
         axes.set_xlabel("epoch")
         axes.grid(color=GRID)
     panels[1].legend(frameon=False, fontsize=8)
-    panels[2].set_yscale("log")
+    # Where a cosine ends at zero, the line ends before it.
+    panels[2].set_yscale("log", nonpositive="mask")
     figure.text(0.005, -0.045, "solid: held out   dashed: training", fontsize=8, color=INK)
     return _png(figure)
 
