@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -31,6 +32,9 @@ def start_keras() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with without_greetings():
         import_module("keras")
+    # Advice for programmers: retracing, and that .h5 is an old form.
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
