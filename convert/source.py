@@ -65,6 +65,8 @@ def load_source(path: Path, name: str | None = None, statement: Statement | None
     statement = statement or Statement()
     if not path.exists():
         raise ContractError(f"{path}: no such model file")
+    if path.suffix not in (".keras", ".json", *_HDF5) and not (path / "saved_model.pb").exists():
+        raise UsageError(f"{path}: not a model that can be read. Expected: {FORMS}")
     contract = read_keras_contract(path) if path.suffix == ".keras" else None
     if contract is None:
         statement.check_complete(path)
@@ -144,8 +146,6 @@ def _load_keras(path: Path, weights: Path | None) -> Any:
         raise UsageError(f"{path}: an architecture without weights; give them with --weights FILE.h5")
     if path.suffix == ".json" and weights is not None and not weights.exists():
         raise ContractError(f"{weights}: no such weights file")
-    if path.suffix not in (".keras", ".json", *_HDF5) and not (path / "saved_model.pb").exists():
-        raise UsageError(f"{path}: not a model that can be read. Expected: {FORMS}")
     try:
         with captured_stderr():
             if path.is_dir():

@@ -190,6 +190,8 @@ def fitted(pictures: list[npt.NDArray[np.uint8]], spec: InputSpec) -> list[npt.N
 
 
 def run_attach(arguments: Namespace) -> int:
+    if arguments.model.suffix not in CONVERTED:
+        raise UsageError(f"{arguments.model}: expected a .tflite or .onnx file")
     check_out(arguments.out, arguments.model.suffix)
     from convert.attach import attach_contract
 

@@ -2,7 +2,8 @@
 
 python -m tests.convert.architectures --out docs/conversion/architectures.json
 
-With `--save NAME` one of them is written as a `.keras` file instead, to measure what its shape costs.
+Interrupted, it goes on where it was; remove the file to begin anew. With `--save NAME` one architecture is
+written as a `.keras` file instead, to measure what its shape costs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from edge_runtime.preprocess import to_tensor
 
 SEED = 11
 PICTURES, CALIBRATION = 8, 24
-RECIPES = (Recipe("float32"), Recipe("float16"), Recipe("dynamic"), Recipe("int8", "int8"))
+RECIPES = (Recipe("float32"), Recipe("dynamic"), Recipe("int8", "int8"))
 FORMATS = (*(recipe.name for recipe in RECIPES), "onnx-float32", "onnx-int8")
 UNTRAINED: dict[str, Any] = {"weights": "none"}
 
@@ -59,7 +60,8 @@ def examine(architecture: str, tflite_runtime_python: Path | None = None) -> dic
     """Convert one architecture to every format and compare each with Keras.
 
     Args:
-        tflite_runtime_python: run the `.tflite` files there as well; an error if it refuses one.
+        tflite_runtime_python: run the quantized `.tflite` files there as well, whose operations have the
+            newest versions; an error if it refuses one.
 
     Raises:
         EdgeFerError: a format cannot be made or run.
@@ -84,7 +86,7 @@ def examine(architecture: str, tflite_runtime_python: Path | None = None) -> dic
             "pieces": delegation.partitions,
             "outside": list(delegation.outside),
         }
-        if tflite_runtime_python is not None:
+        if tflite_runtime_python is not None and recipe.scheme != "float32":
             run_elsewhere(embed_tflite(graph, source.contract), given, tflite_runtime_python)
     for scheme in ("float32", "int8"):
         graph = convert_onnx(source, scheme, calibration)
@@ -165,14 +167,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         source.model.save(arguments.out)
         embed_keras(arguments.out, source.contract)
         return 0
-    rows = []
+    done = {}
+    if arguments.out.exists():
+        done = {row["architecture"]: row for row in json.loads(arguments.out.read_text())["architectures"]}
     for architecture in CASES:
+        if architecture in done:
+            continue
         print(f"{architecture} …", file=sys.stderr, flush=True)
-        rows.append(examine(architecture, arguments.tflite_runtime_python))
-    record = {"formats": list(FORMATS), "pictures": PICTURES, "architectures": rows}
-    temporary = arguments.out.with_suffix(f".tmp{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.replace(arguments.out)
+        done[architecture] = examine(architecture, arguments.tflite_runtime_python)
+        rows = [done[name] for name in CASES if name in done]
+        record = {"formats": list(FORMATS), "pictures": PICTURES, "architectures": rows}
+        temporary = arguments.out.with_suffix(f".tmp{os.getpid()}")
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+        temporary.replace(arguments.out)
     return 0
 
 
