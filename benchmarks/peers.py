@@ -24,6 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from benchmarks.accuracy_record import DataInfo, PeerRecord
@@ -62,6 +63,8 @@ PEERS = {
         script="peer_fer.py",
     )
 }
+FRAME_DETECTORS = ("haar", "edge")
+"""With which this project's own runtime reads whole frames."""
 OWN = ("edge", "haar")
 """Peers that run on this project's own environment."""
 
@@ -74,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the subset; default 0")
     parser.add_argument("--frames", metavar="SOURCE", help="video or picture for whole frames")
+    parser.add_argument("--size", metavar="WxH", help="resize whole frames to this, e.g. 640x480")
     parser.add_argument("--max-frames", type=int, default=100, metavar="N", help="default 100")
     parser.add_argument("--model", action="append", metavar="FILE|NAME", help=f"default {DEFAULT_MODEL}")
     parser.add_argument(
@@ -103,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         np.save(sets[CROPS], data.images)
         counts = {CROPS: len(data)}
         if arguments.frames:
-            frames = read_frames(arguments.frames, arguments.max_frames)
+            frames = read_frames(arguments.frames, arguments.max_frames, arguments.size)
             sets[FRAMES] = Path(folder) / "frames.npy"
             np.save(sets[FRAMES], frames)
             counts[FRAMES] = len(frames)
@@ -140,17 +144,25 @@ def choose(data: LabeledImages, split: str | None, images: int | None, seed: int
     return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:images]))
 
 
-def read_frames(source_name: str, limit: int) -> np.ndarray:
+def read_frames(source_name: str, limit: int, size: str | None = None) -> np.ndarray:
     """Frames (N, H, W, 3) BGR of a video or picture.
 
+    Args:
+        size: WxH to which they are resized.
+
     Raises:
+        UsageError: another size than WxH.
         SourceError: it cannot be opened or delivers nothing.
     """
+    width, _, height = (size or "0x0").partition("x")
+    if not (width.isdigit() and height.isdigit()) or (size and "0" in (width, height)):
+        raise UsageError(f"--size must be WxH, e.g. 640x480. Received: {size!r}")
     source = open_source(source_name, SourceOptions(color=True))
     frames = []
     try:
         for frame in source.frames():
-            frames.append(frame.bgr.copy() if frame.bgr is not None else np.stack([frame.luma] * 3, axis=2))
+            picture = frame.bgr.copy() if frame.bgr is not None else np.stack([frame.luma] * 3, axis=2)
+            frames.append(cv2.resize(picture, (int(width), int(height))) if size else picture)
             if len(frames) >= limit:
                 break
     finally:
@@ -197,12 +209,13 @@ def _all_results(
     """(name, task, result) of every peer that does the task; failures are reported and left out."""
     found = []
     for model in models:
-        job = {"pictures": str(pictures), "model": str(model), "frames": task == FRAMES}
-        result, _ = run_watched("benchmarks.peer_edge", job)
-        found.append((f"edge-fer, {result['name']}", task, result))
+        for detector in FRAME_DETECTORS if task == FRAMES else (None,):
+            job = {"pictures": str(pictures), "model": str(model), "detector": detector}
+            result, _ = run_watched("benchmarks.peer_edge", job)
+            found.append((f"edge-fer, {result['name']}", task, result))
     if "haar" in wanted and task == FRAMES:
         result, _ = run_watched(
-            "benchmarks.peer_edge", {"pictures": str(pictures), "model": None, "frames": True}
+            "benchmarks.peer_edge", {"pictures": str(pictures), "model": None, "detector": None}
         )
         found.append((f"OpenCV {result['name']} Haar", DETECTION, result))
     for key in (name for name in wanted if name in PEERS):

@@ -130,7 +130,7 @@ def test_events_status_and_summary_arrive(broker: Broker, listener: Listener) ->
     wait_for(lambda: listener.of("hall/face/status") == ["online"])
     play(sink, 0, 3)
     time.sleep(0.06)
-    sink.write(record(200, [(9, "sad")]))
+    sink.write(record(200, [(9, "happy")]))
     sink.close()
     sink.close()
     wait_for(lambda: listener.of("hall/face/status") == ["online", "offline"])
