@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edge_runtime.backends import load_backend
 from edge_runtime.boxmap import BoxMap
+from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
 from edge_runtime.detectors import Detection
 from edge_runtime.detectors.decoding import cell_centers, merge_overlapping
 from edge_runtime.errors import DetectorUnavailableError
@@ -23,8 +24,6 @@ from edge_runtime.preprocess import Box, UInt8Array
 THRESHOLD = 0.5
 """MediaPipe's own default."""
 NMS_IOU = 0.3
-BOX_MAP = BoxMap()
-"""To `edge_runtime.preprocess.Box`: medians over desk and portrait faces of the Training split."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,9 @@ class _Anchors:
     side_px: int
     strides: tuple[tuple[int, int], ...]
     """Stride in pixels and anchors per cell, in the order of the outputs."""
+    full_face: BoxMap
+    """From its boxes to the full face: medians over 395 (short range) and 381 (full range) desk and
+    portrait faces of the Training split."""
 
     def centers(self) -> npt.NDArray[np.float32]:
         """(anchors, 2) x, y in input pixels."""
@@ -44,7 +46,10 @@ class _Anchors:
         )
 
 
-ANCHORS = {896: _Anchors(128, ((8, 2), (16, 6))), 2304: _Anchors(192, ((4, 1),))}
+ANCHORS = {
+    896: _Anchors(128, ((8, 2), (16, 6)), BoxMap(dy=-0.09, scale_w=1.06, scale_h=1.23)),
+    2304: _Anchors(192, ((4, 1),), BoxMap(dy=-0.035, scale_w=1.01, scale_h=1.21)),
+}
 """Short range and full range, by number of anchors."""
 
 
@@ -72,6 +77,7 @@ class BlazeFaceDetector:
         anchors = ANCHORS[counts.pop()]
         self._side = anchors.side_px
         self._centers = anchors.centers()
+        self._box_map = anchors.full_face.then(BOX_FROM_FULL_FACE)
         self._scores_at = next(index for index, shape in enumerate(shapes) if shape[-1] == 1)
         self._threshold = score_threshold
         self.description = f"{path.name}, {self._backend.description}"
@@ -87,7 +93,7 @@ class BlazeFaceDetector:
         )
         tensor = np.repeat((pixels / 127.5 - 1)[None, :, :, None], 3, axis=-1)
         outputs = self._backend.invoke(tensor)
-        logits = np.clip(outputs[self._scores_at].reshape(-1), -100, 100)
+        logits = np.clip(outputs[self._scores_at].reshape(-1), -80, 80)
         scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
         chosen = np.flatnonzero(scores >= self._threshold)
         if not len(chosen):
@@ -99,7 +105,7 @@ class BlazeFaceDetector:
         )
         corners = (corners - np.array([left, top, left, top], np.float32)) / np.float32(scale)
         corners[:, 2:] -= corners[:, :2]
-        boxes = BOX_MAP.apply(corners).tolist()
+        boxes = self._box_map.apply(corners).tolist()
         return [Detection(Box(*box), score) for box, score in zip(boxes, kept.tolist(), strict=True)]
 
     def close(self) -> None:

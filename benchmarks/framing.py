@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
+from edge_runtime.classifier import Classifier
 from edge_runtime.datasets import load_dataset
+from edge_runtime.datasets.base import LabeledImages
+from edge_runtime.detectors import Detector, load_detector
 from edge_runtime.detectors.haar import HaarDetector, HaarSettings
-from edge_runtime.errors import DataError
-from edge_runtime.preprocess import Box, UInt8Array
+from edge_runtime.errors import DataError, UsageError
+from edge_runtime.preprocess import Box, UInt8Array, crop_face, crop_region
 
 SPLIT = "Training"
 SCALE = 4
@@ -31,6 +34,7 @@ SCALE_FACTOR = 1.05
 class Framing:
     """Medians over the pictures in which exactly one face was found."""
 
+    detector: str
     split: str
     pictures: int
     measured: int
@@ -45,12 +49,38 @@ class Framing:
     offset_y_quartiles: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """What a classifier says of crops by a detector's box, on pictures in which every detector found
+    exactly one face."""
+
+    detector: str
+    model: str
+    pictures: int
+    accuracy_uncropped: float | None
+    """Of the pictures as they are; `None` without labels. The classifier may have been trained on them:
+    only differences mean something."""
+    accuracy: float | None
+    same_answer_as_uncropped: float
+    same_answer_as_first: float
+    """Share of pictures with the answer that the first detector's crop gets."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, metavar="PATH", help="labelled pictures, square face crops"
     )
     parser.add_argument(
         "--limit", type=int, default=4000, metavar="N", help="pictures (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--detectors",
+        default="haar",
+        metavar="LIST",
+        help="haar, edge or edge:FILE, with commas between (default: haar)",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME|FILE", help="classifier that is asked about the crops of every detector"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pictures")
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -65,42 +95,62 @@ def run(arguments: argparse.Namespace) -> int:
     """
     data = load_dataset(arguments.data).split(SPLIT)
     chosen = np.random.default_rng(arguments.seed).permutation(len(data.images))[: arguments.limit]
-    framing = measure([data.images[index] for index in sorted(chosen)])
+    data = data.select(np.sort(chosen))
+    names = [name for name in arguments.detectors.split(",") if name]
+    if not names:
+        raise UsageError("--detectors names no detector")
+    pictures = list(data.images)
+    found = {name: find_boxes(pictures, make_detector(name, pictures)) for name in names}
+    results: list[Framing | Agreement] = [measure(pictures, boxes, name) for name, boxes in found.items()]
+    if arguments.model:
+        results.extend(agreement(Classifier.load(arguments.model), data, found))
     if arguments.format == "json":
-        print(json.dumps([asdict(framing)], indent=1))
+        print(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        for key, value in asdict(framing).items():
-            print(f"{key + ':':<20}{value}")
+        for result in results:
+            for key, value in asdict(result).items():
+                print(f"{key + ':':<26}{value}")
     return 0
 
 
-def measure(pictures: list[UInt8Array]) -> Framing:
-    """Search each picture (H, W) and take the medians.
+def make_detector(name: str, pictures: list[UInt8Array]) -> Detector:
+    """A detector for enlarged pictures of one size; the cascade looks for large faces in fine steps."""
+    if name != "haar":
+        return load_detector(name)
+    side = max(pictures[0].shape[:2]) * SCALE
+    return HaarDetector(
+        HaarSettings(scale_factor=SCALE_FACTOR, min_neighbors=5, min_size_px=side // 2, max_side_px=1 << 16)
+    )
+
+
+def find_boxes(pictures: list[UInt8Array], detector: Detector) -> list[Box | None]:
+    """The box of each picture (H, W) with exactly one face, in pixels of the picture."""
+    boxes: list[Box | None] = []
+    for picture in pictures:
+        found = detector.detect(_with_border(picture))
+        boxes.append(_in_picture(found[0].box, picture) if len(found) == 1 else None)
+    return boxes
+
+
+def measure(pictures: list[UInt8Array], boxes: list[Box | None], detector: str = "haar") -> Framing:
+    """Medians over the pictures that have a box.
 
     Raises:
         DataError: not one picture with exactly one face.
     """
-    side = max(pictures[0].shape[:2]) * SCALE
-    settings = HaarSettings(
-        scale_factor=SCALE_FACTOR, min_neighbors=5, min_size_px=side // 2, max_side_px=1 << 16
-    )
-    detector = HaarDetector(settings)
-    boxes = []
-    for picture in pictures:
-        found = detector.detect(_with_border(picture))
-        if len(found) == 1:
-            boxes.append(_values(found[0].box, picture))
-    if not boxes:
+    rows = [_values(box, picture) for box, picture in zip(boxes, pictures, strict=True) if box is not None]
+    if not rows:
         raise DataError(
             "no picture with exactly one face; framing needs square face crops of 40 pixels or more"
         )
-    values = np.array(boxes)
+    values = np.array(rows)
     margin, offset_x, offset_y = np.median(values, axis=0).round(4).tolist()
     low, high = np.percentile(values, [25, 75], axis=0).round(4).tolist()
     return Framing(
+        detector=detector,
         split=SPLIT,
         pictures=len(pictures),
-        measured=len(boxes),
+        measured=len(rows),
         margin=margin,
         offset_x=offset_x,
         offset_y=offset_y,
@@ -109,18 +159,69 @@ def measure(pictures: list[UInt8Array]) -> Framing:
     )
 
 
+def agreement(
+    classifier: Classifier, data: LabeledImages, found: dict[str, list[Box | None]]
+) -> list[Agreement]:
+    """Ask the classifier about the crop of every detector's box.
+
+    Raises:
+        DataError: there is no picture in which all of them found one face.
+    """
+    common = [row for row in range(len(data.images)) if all(boxes[row] for boxes in found.values())]
+    if not common:
+        raise DataError("no picture in which every detector finds exactly one face")
+    contract = classifier.contract
+    uncropped = _answers(classifier, [data.images[row] for row in common])
+    truth = [data.class_names[data.labels[row]] if data.labels[row] >= 0 else "" for row in common]
+    results: list[Agreement] = []
+    first: list[str] = []
+    for name, boxes in found.items():
+        crops = [
+            crop_face(data.images[row], crop_region(box, contract.crop), contract.input)
+            for row, box in ((row, boxes[row]) for row in common)
+            if box is not None
+        ]
+        answers = _answers(classifier, crops)
+        first = first or answers
+        results.append(
+            Agreement(
+                detector=name,
+                model=contract.name,
+                pictures=len(common),
+                accuracy_uncropped=_share(uncropped, truth) if any(truth) else None,
+                accuracy=_share(answers, truth) if any(truth) else None,
+                same_answer_as_uncropped=_share(answers, uncropped),
+                same_answer_as_first=_share(answers, first),
+            )
+        )
+    return results
+
+
+def _answers(classifier: Classifier, faces: list[UInt8Array]) -> list[str]:
+    labels = classifier.contract.labels
+    return [labels[int(np.argmax(classifier.predict(face)))] for face in faces]
+
+
+def _share(answers: list[str], others: list[str]) -> float:
+    return round(float(np.mean([one == other for one, other in zip(answers, others, strict=True)])), 4)
+
+
 def _with_border(picture: UInt8Array) -> UInt8Array:
     grown = cv2.resize(picture, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     edge = round(BORDER * grown.shape[0])
     return cv2.copyMakeBorder(grown, edge, edge, edge, edge, cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
 
+def _in_picture(box: Box, picture: UInt8Array) -> Box:
+    edge = round(BORDER * SCALE * picture.shape[0])
+    return Box((box.x - edge) / SCALE, (box.y - edge) / SCALE, box.w / SCALE, box.h / SCALE)
+
+
 def _values(box: Box, picture: UInt8Array) -> tuple[float, float, float]:
-    height, width = (size * SCALE for size in picture.shape[:2])
-    edge = round(BORDER * height)
-    center_x, center_y = box.x + box.w / 2 - edge, box.y + box.h / 2 - edge
+    height, width = picture.shape[:2]
+    side = max(box.w, box.h)
     return (
-        (width - box.w) / 2 / box.w,
-        (width / 2 - center_x) / box.w,
-        (height / 2 - center_y) / box.h,
+        (width - side) / 2 / side,
+        (width / 2 - box.x - box.w / 2) / side,
+        (height / 2 - box.y - box.h / 2) / box.h,
     )

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.framing import measure
+from benchmarks.framing import agreement, find_boxes, make_detector, measure
+from edge_runtime.classifier import Classifier
 from edge_runtime.contract import CropSpec, InputSpec
+from edge_runtime.datasets.base import LabeledImages
 from edge_runtime.detectors import load_detector
 from edge_runtime.errors import DataError
-from edge_runtime.preprocess import crop_face, crop_region, to_luma
+from edge_runtime.preprocess import Box, crop_face, crop_region, to_luma
 
 CROP = InputSpec(48, 48)
 
@@ -28,7 +30,7 @@ def test_known_framing_is_measured(margin: float, offset_y: float) -> None:
         luma = to_luma(demo.render(index))
         (found,) = load_detector("haar").detect(luma)
         pictures.append(crop_face(luma, crop_region(found.box, CropSpec(margin, offset_y)), CROP))
-    framing = measure(pictures)
+    framing = measure(pictures, find_boxes(pictures, make_detector("haar", pictures)))
     assert framing.measured == 3
     assert math.isclose(framing.margin, margin, abs_tol=0.05)
     assert math.isclose(framing.offset_y, offset_y, abs_tol=0.04)
@@ -36,4 +38,23 @@ def test_known_framing_is_measured(margin: float, offset_y: float) -> None:
 
 def test_pictures_without_a_face_are_an_error() -> None:
     with pytest.raises(DataError, match="no picture with exactly one face"):
-        measure([np.zeros((48, 48), np.uint8)])
+        measure([np.zeros((48, 48), np.uint8)], [None])
+
+
+def test_crops_of_two_detectors_are_compared_by_the_classifiers_answers() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    classifier = Classifier.load()
+    names = classifier.contract.labels
+    answers = [names[int(np.argmax(classifier.predict(picture)))] for picture in pictures]
+    labels = np.array([names.index(answer) for answer in answers])
+    labels[1] = (labels[1] + 1) % len(names)
+    data = LabeledImages(pictures, labels, names, np.array(["Training"] * 3))
+    side = 48 / (1 + 2 * classifier.contract.crop.margin)
+    edge = (48 - side) / 2
+    whole = Box(edge, edge - classifier.contract.crop.offset_y * side, side, side)
+    first, second = agreement(classifier, data, {"haar": [whole] * 3, "edge": [whole, whole, None]})
+    assert (first.pictures, second.pictures) == (2, 2)
+    assert (first.accuracy_uncropped, first.accuracy) == (0.5, 0.5)
+    assert second.same_answer_as_first == second.same_answer_as_uncropped == 1.0
+    with pytest.raises(DataError, match="every detector"):
+        agreement(classifier, data, {"haar": [whole, None, None], "edge": [None] * 3})
