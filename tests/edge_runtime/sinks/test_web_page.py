@@ -243,6 +243,21 @@ def test_nothing_is_encoded_when_nobody_looks(browser: Chromium, sink: WebSink) 
     assert browser.complaints() == []
 
 
+def test_a_view_that_broke_off_comes_back(
+    browser: Chromium, sink: WebSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = Player(sink)
+    browser.go(address(sink))
+    player.until(lambda: browser.ask("document.querySelector('#view').naturalWidth") == 640, "happy")
+    # As for a viewer who was too slow: the stream ends, the page's other connections stay.
+    with monkeypatch.context() as broken:
+        broken.setattr(sink._view.pictures, "after", None)
+        player.until(lambda: browser.text("#view-off") == "no picture" and sink._view.viewers == 0, "happy")
+    player.until(lambda: sink._view.viewers == 1, "happy")
+    player.until(lambda: not browser.ask("document.querySelector('#view').hidden"), "happy")
+    assert browser.text("#status") == "live"
+
+
 def test_a_picture_of_ones_own(
     browser: Chromium, sink: WebSink, portrait: UInt8Array, tmp_path: Path
 ) -> None:
@@ -257,6 +272,11 @@ def test_a_picture_of_ones_own(
     assert browser.text("#upload-message").startswith("one face found, 640")
     assert browser.ask("document.querySelectorAll('#boxes rect').length") == 2
     assert browser.ask("document.querySelectorAll('#found .bar').length") == 7
+    # What the machine would refuse for its size is shrunk by the page.
+    large = tmp_path / "large.jpg"
+    cv2.imwrite(str(large), cv2.resize(portrait, (5000, 3750)))
+    browser.choose_file("#file", large)
+    player.until(lambda: browser.text("#upload-message").startswith("one face found, 2048"))
     (tmp_path / "no.png").write_bytes(b"this is no picture")
     browser.choose_file("#file", tmp_path / "no.png")
     player.until(lambda: "not a JPEG" in browser.text("#upload-message"))

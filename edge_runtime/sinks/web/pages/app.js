@@ -3,6 +3,7 @@
 import { Chart } from "/chart.js";
 import { Bars, colourOf, drawFace, make, percent } from "/labels.js";
 import { startUpload } from "/upload.js";
+import { LiveView } from "/view.js";
 
 const byId = (id) => document.getElementById(id);
 const bars = new Bars(byId("bars"));
@@ -11,7 +12,6 @@ const SILENT_MS = 5000;
 let viewWanted = new URLSearchParams(location.search).get("view") !== "off";
 let events;
 let heardAt = 0;
-let stream = 0;
 
 function say(level, text) {
   byId("status").dataset.level = level;
@@ -118,7 +118,7 @@ function lose() {
   showFaces([]);
   set("confidence", "");
   set("emotion", "no connection");
-  stopView();
+  view.stop();
 }
 
 // A machine that hangs closes no connection.
@@ -126,33 +126,21 @@ setInterval(() => {
   if (!document.hidden && events.readyState === EventSource.OPEN && performance.now() - heardAt > SILENT_MS) lose();
 }, 1000);
 
-function startView() {
-  if (!viewWanted || document.hidden) return;
-  stream += 1;
-  byId("view").src = `/view.mjpeg?n=${stream}`;
-}
-
-function stopView() {
-  byId("view").removeAttribute("src");
-  byId("view").hidden = true;
-  byId("view-off").hidden = false;
+const view = new LiveView(byId("view"), (there) => {
+  byId("view").hidden = !there;
+  byId("view-off").hidden = there;
   set("view-off", viewWanted ? "no picture" : "the picture is hidden");
+});
+
+function startView() {
+  if (viewWanted && !document.hidden) view.start();
 }
 
-byId("view").addEventListener("load", () => {
-  byId("view").hidden = false;
-  byId("view-off").hidden = true;
-});
-byId("view").addEventListener("error", () => {
-  if (!byId("view").hasAttribute("src")) return;
-  stopView();
-  setTimeout(startView, 2000);
-});
 byId("view-toggle").addEventListener("click", () => {
   viewWanted = !viewWanted;
   showToggle();
   if (viewWanted) startView();
-  else stopView();
+  else view.stop();
 });
 function showToggle() {
   byId("view-toggle").setAttribute("aria-pressed", String(viewWanted));
@@ -163,14 +151,14 @@ function showToggle() {
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     events.close();
-    stopView();
+    view.stop();
   } else {
     listen();
   }
 });
 
 showToggle();
-stopView();
+view.stop();
 showFace(null);
 listen();
 startUpload();
