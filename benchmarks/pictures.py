@@ -14,7 +14,22 @@ from benchmarks.record import LatencyRecord
 from benchmarks.summary import LatencyRow, ParetoPoint
 
 DPI = 120
-COLORS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49", "#6f4e9c", "#5c6b73", "#c06014", "#2f9c95")
+COLORS = (
+    "#1b6ca8",
+    "#d1495b",
+    "#3a7d44",
+    "#edae49",
+    "#6f4e9c",
+    "#5c6b73",
+    "#c06014",
+    "#2f9c95",
+    "#000000",
+    "#a4508b",
+    "#7a9e1f",
+    "#8c6d4f",
+)
+LABEL_HEIGHTS = (84, 66, 48, 30, -36, -54, -72, -90)
+"""Offsets of names from their points, typographic points."""
 
 
 def to_png(figure: Figure) -> bytes:
@@ -72,12 +87,16 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
             markerfacecolor=None if point.on_front else "white",
             capsize=3,
         )
+    # Models of one accuracy would write over each other: neighbours in time take turns in height.
+    for index, point in enumerate(sorted(points, key=lambda point: point.row.p50_ms)):
         axes.annotate(
-            row.model,
-            (row.p50_ms, 100 * accuracy.top1),
-            xytext=(6, 5),
+            point.row.model,
+            (point.row.p50_ms, 100 * point.accuracy.top1),
+            xytext=(8, LABEL_HEIGHTS[index % len(LABEL_HEIGHTS)]),
             textcoords="offset points",
             fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )
     for index, group in enumerate(groups):
         axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=group)
@@ -89,6 +108,8 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     axes.set_title("Accuracy against latency; filled circles are on the front", fontsize=10)
     axes.grid(alpha=0.3)
     axes.margins(x=0.15, y=0.1)
+    # Room for the names of the slowest, which stand to the right of their points.
+    axes.set_xlim(right=2.2 * max(point.row.p50_ms for point in points))
     figure.legend(fontsize=8, loc="outside lower center")
     return to_png(figure)
 
