@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edge_runtime.errors import DataError, EdgeFerError, UsageError
 from edge_runtime.modelfile import embed_keras
-from train.files import write_text
+from train.files import disk_errors, write_text
 from train.inference import TrainedModel
 
 TOLERANCE = 1e-4
@@ -59,12 +59,11 @@ def _write(trained: TrainedModel, out: Path, form: str) -> Path:
     temporary = final.with_name(f".partial-{name}")
     _remove(temporary)
     try:
-        writer(trained, temporary)
-        _compare(trained, reader, temporary, form)
-        _remove(final)
-        temporary.replace(final)
-    except OSError as error:
-        raise DataError(f"{final}: cannot be written ({error.strerror or error})") from None
+        with disk_errors(final):
+            writer(trained, temporary)
+            _compare(trained, reader, temporary, form)
+            _remove(final)
+            temporary.replace(final)
     finally:
         _remove(temporary)
     return final

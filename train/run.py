@@ -74,6 +74,8 @@ class RunFolder:
         Raises:
             DataError: the folder holds another run or is damaged.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise DataError(f"{self.path}: is a file; give --out a folder")
         state_path = self.path / STATE_NAME
         if not state_path.exists():
             return None
