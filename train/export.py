@@ -5,7 +5,9 @@ Every form is loaded again and compared on random pixels before it gets its name
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,8 @@ from train.inference import TrainedModel
 TOLERANCE = 1e-4
 """Largest accepted difference of a logit between the model and its reloaded form."""
 PROBES = 4
+HDF5_OVERHEAD = 1 << 19
+"""Bytes that an HDF5 file may need beside the weights."""
 
 
 class ExportError(EdgeFerError):
@@ -90,12 +94,20 @@ def _write_keras(trained: TrainedModel, path: Path) -> None:
 
 
 def _write_h5(trained: TrainedModel, path: Path) -> None:
+    _demand_room(trained, path)
     trained.model.save(path)
+
+
+def _demand_room(trained: TrainedModel, path: Path) -> None:
+    """HDF5 takes the process down with it when the disk fills up while it writes."""
+    if shutil.disk_usage(path.parent).free < 4 * trained.model.count_params() * 1.1 + HDF5_OVERHEAD:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write_json(trained: TrainedModel, path: Path) -> None:
     """A folder with `architecture.json`, `model.weights.h5` and the contract."""
     path.mkdir()
+    _demand_room(trained, path)
     write_text(path / "architecture.json", json.dumps(json.loads(trained.model.to_json()), indent=1) + "\n")
     trained.model.save_weights(path / "model.weights.h5")
     write_text(path / "edge-fer.json", trained.contract.to_json())

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from edge_runtime.errors import DataError
 from tests.train.support import CLASSES, RECIPE, faces, write_npz, write_recipe
 from train.__main__ import main
 from train.evaluate import evaluate, one_against_rest
@@ -129,6 +130,17 @@ def test_export_refuses_a_form_that_computes_something_else(
     monkeypatch.setattr("train.export._compare", lambda *_: (_ for _ in ()).throw(ExportError("x")))
     with pytest.raises(ExportError):
         export(trained, tmp_path, ("h5",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_to_a_full_disk_is_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.export.HDF5_OVERHEAD", 1 << 60)
+    trained = load_trained(place / "run")
+    for form in ("h5", "json"):
+        with pytest.raises(DataError, match=r"cannot be written \(No space left on device\)"):
+            export(trained, tmp_path, (form,))
     assert not list(tmp_path.iterdir())
 
 
