@@ -46,21 +46,24 @@ def disk_errors(path: Path) -> Iterator[None]:
         DataError: `path` cannot be written.
     """
     printed, reason = io.StringIO(), ""
-    with contextlib.redirect_stderr(printed):
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or str(error)
-        except Exception as error:
-            if FULL not in str(error):
-                raise
-            reason = FULL
-        if reason:
-            # What h5py left open prints when it is collected.
-            gc.collect()
+    try:
+        with contextlib.redirect_stderr(printed):
+            try:
+                yield
+            except OSError as error:
+                reason = error.strerror or str(error)
+            except Exception as error:
+                if FULL not in str(error):
+                    raise
+                reason = FULL
+            if reason:
+                # What h5py left open prints when it is collected.
+                gc.collect()
+    finally:
+        if not reason:
+            sys.stderr.write(printed.getvalue())
     if reason:
         raise DataError(f"{path}: cannot be written ({FULL if FULL in reason else reason})")
-    sys.stderr.write(printed.getvalue())
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -47,10 +47,12 @@ def test_other_errors_and_lines_pass(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     def fail(path: Path) -> None:
         path.write_text("half")
+        print("its reason", file=sys.stderr)
         raise RuntimeError("a mistake of ours")
 
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         write_atomically(tmp_path / "result.txt", fail)
+    assert capsys.readouterr().err == "its reason\n"
     assert (tmp_path / "result.txt").read_text() == "whole"
     assert [file.name for file in tmp_path.iterdir()] == ["result.txt"]
 
