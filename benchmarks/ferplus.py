@@ -62,7 +62,7 @@ def majority_labels(path: Path, dataset: LabeledImages) -> npt.NDArray[np.str_]:
         named = np.array([bool(row["Image name"]) for row in rows])
     except KeyError as error:
         raise DataError(f"{path}: no column {error}. Expected: those of FER+'s fer2013new.csv") from None
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as FER+ votes ({error})") from None
     if usage != dataset.splits.tolist():
         raise DataError(

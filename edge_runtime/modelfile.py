@@ -38,6 +38,8 @@ ZIP_ERRORS = (
     RuntimeError,
     EOFError,
     IndexError,
+    # An LZMA member may announce a dictionary of gigabytes.
+    MemoryError,
     OSError,
     OverflowError,
     ValueError,

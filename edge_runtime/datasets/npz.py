@@ -33,7 +33,7 @@ def read(path: Path) -> LabeledImages:
             members = {name.lower(): archive[name] for name in archive.files}
         # A member that is no .npy comes as bytes.
         arrays = {name: item for name, item in members.items() if isinstance(item, np.ndarray)}
-    except (*ZIP_ERRORS, AttributeError, TypeError, MemoryError) as error:
+    except (*ZIP_ERRORS, AttributeError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as .npz ({error})") from None
     images = _first(arrays, _IMAGE_KEYS)
     if images is None:

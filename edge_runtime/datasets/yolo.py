@@ -124,7 +124,7 @@ def read(path: str | os.PathLike[str], *, longest_side: int = 320) -> BoxedImage
                 if not info.is_dir() and info.file_size <= MAX_PICTURE_BYTES
             )
             return _read(path, names, archive.read, longest_side)
-    except (*ZIP_ERRORS, MemoryError) as error:
+    except ZIP_ERRORS as error:
         raise DataError(
             f"{path}: not a readable zip archive ({error}). Expected: a folder or a .zip with "
             "images/SPLIT/*.jpg and labels/SPLIT/*.txt"

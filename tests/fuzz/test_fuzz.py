@@ -207,6 +207,15 @@ def test_a_kind_of_record_that_is_no_word(tmp_path: Path) -> None:
         read_records(path)
 
 
+def test_a_vote_beyond_64_bits(tmp_path: Path) -> None:
+    from benchmarks.ferplus import majority_labels
+
+    path = tmp_path / "votes.csv"
+    path.write_bytes(seeds.votes()[0].replace(b",4,", b"," + b"9" * 30 + b",", 1))
+    with pytest.raises(DataError, match=r"cannot be read as FER\+ votes"):
+        majority_labels(path, seeds.labelled())
+
+
 def test_a_contract_that_is_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -214,6 +223,29 @@ def test_a_contract_that_is_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert path.stat().st_size < 20_000
     with pytest.raises(ContractError, match="larger than"):
         read_keras_contract(path)
+
+
+def test_a_member_that_wants_gigabytes_to_unpack_is_refused(tmp_path: Path) -> None:
+    """An LZMA member names the size of its dictionary, and the decoder reserves it."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("edge-fer.json", seeds.contracts()[0])
+    data = bytearray(path.read_bytes())
+    properties = data.index(b"edge-fer.json") + len(b"edge-fer.json") + 4
+    data[properties + 1 : properties + 5] = b"\xff\xff\xff\xef"
+    path.write_bytes(bytes(data))
+    code = (
+        "import sys\n"
+        "from edge_runtime.modelfile import read_keras_contract\n"
+        "from tests.fuzz.worker import limit_memory\n"
+        "limit_memory()\n"
+        "read_keras_contract(sys.argv[1])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "ContractError" in ended.stderr, ended.stderr
+    assert "not a readable .keras file" in ended.stderr
 
 
 def giant(kind: str) -> bytes:

@@ -149,12 +149,13 @@ def draw(document: dict[str, Any], path: Path) -> None:
     minutes = [sample["t_s"] / 60 for sample in samples]
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     memory, held, age = figure.subplots(3, 1, sharex=True)
-    memory.plot(minutes, [sample["rss_bytes"] / 1e6 for sample in samples], color="tab:blue")
+    rss_mb = [sample["rss_bytes"] / 1e6 for sample in samples]
+    memory.plot(minutes, rss_mb, color="tab:blue")
     memory.set_ylabel("resident memory, MB")
-    memory.set_ylim(bottom=0)
+    memory.set_ylim(0, 1.2 * max(rss_mb))
     held.plot(minutes, [sample["descriptors"] for sample in samples], label="open files", color="tab:green")
     held.plot(minutes, [sample["threads"] for sample in samples], label="threads", color="tab:orange")
-    held.set_ylim(bottom=0)
+    held.set_ylim(0, 1.2 * max(sample["descriptors"] for sample in samples))
     held.legend(loc="center right")
     age.plot(minutes, [sample["age_ms"] for sample in samples], color="tab:red")
     age.set_ylabel("median frame age, ms")
