@@ -36,11 +36,12 @@ def test_own_model_and_haar_are_peers_among_peers(
     printed = json.loads(capsys.readouterr().out)
     records = [record for record in read_records(out) if isinstance(record, PeerRecord)]
     assert [record["peer"] for record in printed] == [record.peer for record in records]
-    on_crops, on_frame, haar = records
+    on_crops, on_frame, by_edge, haar = records
+    assert [on_frame.peer.rpartition(" ")[2], by_edge.peer.rpartition(" ")[2]] == ["haar", "edge"]
     assert on_crops.n == on_crops.answered == 19
     assert on_crops.top1 is not None
     assert on_crops.top1_interval is not None
-    assert on_frame.n == haar.n == 1
+    assert on_frame.n == by_edge.n == haar.n == 1
     assert on_frame.answered == haar.answered == 0
     assert on_frame.top1 is haar.top1 is None
     assert haar.peer.startswith("OpenCV 4")
