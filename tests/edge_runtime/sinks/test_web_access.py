@@ -11,7 +11,7 @@ from edge_runtime.errors import SinkError, UsageError
 from edge_runtime.sinks import open_sink
 from edge_runtime.sinks.web import WebSettings, WebSink
 from edge_runtime.sinks.web.access import SESSION_S, TOKEN_VARIABLE, Access, parse_address, read_token
-from tests.edge_runtime.sinks.test_web import ask, record_of
+from tests.edge_runtime.sinks.webtools import ask, record_of
 
 pytest.importorskip("h11", reason="needs the extra `web`")
 

@@ -19,7 +19,7 @@ import pytest
 
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.sinks.web import WebSettings, WebSink
-from tests.edge_runtime.sinks.test_web import TIMEOUT_S, Player
+from tests.edge_runtime.sinks.webtools import TIMEOUT_S, Player
 
 pytest.importorskip("h11", reason="needs the extra `web`")
 
