@@ -90,6 +90,10 @@ def record_clip(source: FrameSource, seconds: float, rate_hz: float, tell: Tell)
     limit = round(seconds * rate_hz)
     cpu_started_ns = time.process_time_ns()
     for frame in source.frames():
+        if frame.name:
+            raise SourceError(
+                f"{source.description}: pictures are no film; give a camera, a video or the demo"
+            )
         luma.append(frame.luma.copy())
         if frame.bgr is not None:
             bgr.append(frame.bgr.copy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -134,7 +135,9 @@ class LineFile:
         free = next((n for n in range(1, self._keep) if not self._numbered(n).exists()), self._keep)
         for n in range(free, 1, -1):
             self._numbered(n - 1).replace(self._numbered(n))
-        self._path.replace(self._numbered(1))
+        # Somebody may have moved or deleted it: then there is nothing to rename, and a new one begins.
+        with contextlib.suppress(FileNotFoundError):
+            self._path.replace(self._numbered(1))
 
     def _numbered(self, n: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{n}")

@@ -88,9 +88,15 @@ def test_clip_in_real_time_drops_what_comes_too_late() -> None:
     assert seen[-1][2] == seen[-1][0] + 1 - len(seen) > 0
 
 
-def test_source_that_is_no_film(tmp_path: Path, picture: Path) -> None:
-    with pytest.raises(SourceError, match="too few"):
+def test_source_that_is_no_film(picture: Path) -> None:
+    with pytest.raises(SourceError, match="pictures are no film"):
         record_clip(open_source(str(picture)), 5, 25, quiet)
+
+
+def test_film_that_is_too_short() -> None:
+    clip = Clip((np.zeros((4, 4), np.uint8),) * 3, (), 25.0, 0.0)
+    with pytest.raises(SourceError, match="3 frames of one film are too few"):
+        record_clip(ClipSource(clip, 25.0), 5, 25, quiet)
 
 
 def test_nobody_there(tiny_model: Path) -> None:

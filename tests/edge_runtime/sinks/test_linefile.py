@@ -125,6 +125,16 @@ def test_file_that_cannot_be_renamed_grows_on(
     assert len(lines(tmp_path / "out.1")) + len(lines(path)) == 15
 
 
+def test_file_that_somebody_deleted_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    file = LineFile(path, append=True, rotation=HUNDRED_BYTES)
+    write_numbers(file, 1, 10)
+    path.unlink()
+    write_numbers(file, 11, 12)
+    file.close()
+    assert lines(path) == ["000000011", "000000012"]
+
+
 def test_link_stays_and_what_it_points_at_is_renamed(tmp_path: Path) -> None:
     (tmp_path / "card").mkdir()
     link = tmp_path / "out"
