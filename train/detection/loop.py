@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import sys
+import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from edge_runtime.contract import InputSpec, ModelContract
@@ -63,6 +66,8 @@ def prepare(data: BoxedImages, recipe: DetectionRecipe) -> DetectionData:
     train = data.split(section.split)
     if section.mislabelled:
         train = train.select(~train.named(section.mislabelled))
+    if section.held_out_every:
+        train = train.select(~held_out(train.names, section.held_out_every))
     if not any(len(boxes) for boxes in train.boxes):
         raise DataError(f"{data.source}: no boxes to train on")
     validation = None
@@ -71,8 +76,19 @@ def prepare(data: BoxedImages, recipe: DetectionRecipe) -> DetectionData:
     return DetectionData(train, validation, alarms)
 
 
+def held_out(names: Sequence[str], every: int) -> npt.NDArray[np.bool_]:
+    """Mask (N,) of one picture in `every`, by CRC-32 of its name."""
+    return np.array([zlib.crc32(name.encode()) % every == 0 for name in names], bool)
+
+
 def fit_detector(
-    recipe: DetectionRecipe, data_path: Path, out: Path, *, seed: int, deterministic: bool = False
+    recipe: DetectionRecipe,
+    data_path: Path,
+    out: Path,
+    *,
+    seed: int,
+    deterministic: bool = False,
+    start: Path | None = None,
 ) -> Path:
     """Train, or resume what was interrupted, and write `model.keras` with its contract to `out`.
 
@@ -81,8 +97,10 @@ def fit_detector(
         out: run folder; holds the checkpoint of the last whole epoch until training is complete.
         seed: seeds the weights and every scene.
         deterministic: use deterministic kernels only (slower).
+        start: run folder or `.keras` file of the same architecture whose weights to start from.
 
     Raises:
+        UsageError: `start` is no model of the recipe's architecture.
         DataError: unreadable data, or `out` holds a run with another recipe, seed or data.
     """
     if deterministic and keras.backend.backend() == "tensorflow":
@@ -96,8 +114,11 @@ def fit_detector(
         "train_sha256": prepared.train.digest(),
         "keras_backend": keras.backend.backend(),
     }
+    if start is not None:
+        start = start / MODEL_NAME if start.is_dir() else start
+        identity["start_sha256"] = _file_digest(start)
     steps = max(1, recipe.scenes.scenes // recipe.train.batch_size)
-    model, epoch, history = _start_or_resume(recipe, out, identity)
+    model, epoch, history = _start_or_resume(recipe, out, identity, start)
     _report_start(recipe, prepared, model, epoch, out)
     maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, model.input_shape[1:3])
     while epoch < recipe.train.epochs:
@@ -138,7 +159,7 @@ def _spare_from_decay(optimizer: Any) -> None:
 
 
 def _start_or_resume(
-    recipe: DetectionRecipe, out: Path, identity: dict[str, Any]
+    recipe: DetectionRecipe, out: Path, identity: dict[str, Any], start: Path | None
 ) -> tuple[Model, int, list[dict[str, float]]]:
     state_path = out / STATE_NAME
     if not state_path.exists():
@@ -147,6 +168,8 @@ def _start_or_resume(
         model = build_model(recipe.model.architecture, shape, 1, **recipe.model.parameters)
         if len(model.outputs) != len(OUTPUTS):
             raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
+        if start is not None:
+            _copy_weights(start, model)
         compile_model(model, recipe)
         return model, 0, []
     try:
@@ -171,6 +194,23 @@ def _start_or_resume(
         raise DataError(
             f"{out}: its checkpoint cannot be read ({error}); delete the folder to start again"
         ) from None
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"--start {path}: cannot be read ({error.strerror})") from None
+
+
+def _copy_weights(path: Path, model: Model) -> None:
+    try:
+        weights = keras.saving.load_model(path, compile=False).get_weights()
+    except (ValueError, OSError, KeyError) as error:
+        raise UsageError(f"--start {path}: no Keras model ({error})") from None
+    if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
+        raise UsageError(f"--start {path}: its layers are not those of the recipe")
+    model.set_weights(weights)
 
 
 def _train_epoch(

@@ -26,6 +26,9 @@ class BoxDataSection:
     """Beginnings of names of pictures that are neither trained on nor validated on."""
     mislabelled: tuple[str, ...] = ()
     """Beginnings of names of Training pictures that show faces without boxes."""
+    held_out_every: int = 0
+    """One Training picture in so many, by a hash of its name, is not trained on, so that versions of a
+    detector can be compared without the validation pictures; 0 trains on all."""
     alarm_prefix: str = ""
     """Beginning of names of pictures without people: never trained on, they count false alarms."""
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -142,6 +145,11 @@ def detection_recipe(document: Mapping[str, Any], source: str) -> DetectionRecip
     sizes = recipe.scenes.face_height
     if len(sizes) != 2 or not 0 < sizes[0] < sizes[1] <= 2:
         raise UsageError(f"{source}: [scenes] face_height must be [smallest, largest]. Received: {sizes!r}")
+    if recipe.data.held_out_every < 0 or recipe.data.held_out_every == 1:
+        raise UsageError(
+            f"{source}: [data] held_out_every must be 0 or at least 2. "
+            f"Received: {recipe.data.held_out_every}"
+        )
     schedule = recipe.train
     if not 0 <= schedule.cooldown_epochs <= schedule.epochs:
         raise UsageError(f"{source}: [train] cooldown_epochs must be 0..epochs")

@@ -14,7 +14,7 @@ keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.host
 
 from edge_runtime.detectors.decoding import Decoding  # noqa: E402
-from edge_runtime.errors import DataError  # noqa: E402
+from edge_runtime.errors import DataError, UsageError  # noqa: E402
 from edge_runtime.modelfile import read_keras_contract  # noqa: E402
 from tests.train.detection.support import RECIPE, boxed_images, write_yolo  # noqa: E402
 from train.detection import loop  # noqa: E402
@@ -112,3 +112,41 @@ def test_recall_counts_tall_faces_alone() -> None:
     result = quality(found, data, [(np.ones((1, 4)), np.array([0.7]))], 0.5)
     assert (result.tall_faces, result.recall_tall, result.faces) == (1, 1.0, 2)
     assert (result.false_alarms, result.empty_pictures) == (1, 1)
+
+
+def test_a_run_starts_from_the_weights_of_another(data: Path, tmp_path: Path) -> None:
+    made = recipe(1)
+    first = loop.fit_detector(made, data, tmp_path / "first", seed=3)
+    still = replace(made, train=replace(made.train, learning_rate=1e-9))
+    second = loop.fit_detector(still, data, tmp_path / "second", seed=4, start=tmp_path / "first")
+    kernels = [
+        keras.saving.load_model(path).get_layer("fine1_conv").get_weights()[0] for path in (first, second)
+    ]
+    np.testing.assert_allclose(*kernels, atol=1e-5)
+    with pytest.raises(DataError, match="another recipe, seed"):
+        loop.fit_detector(still, data, tmp_path / "second", seed=4)
+
+    wider = replace(made, model=replace(made.model, parameters={**made.model.parameters, "fine": [12]}))
+    with pytest.raises(UsageError, match="its layers are not those of the recipe"):
+        loop.fit_detector(wider, data, tmp_path / "wider", seed=3, start=first)
+    with pytest.raises(UsageError, match="cannot be read"):
+        loop.fit_detector(made, data, tmp_path / "none", seed=3, start=tmp_path / "nothing.keras")
+
+
+def test_held_out_pictures_are_a_fixed_share_by_name() -> None:
+    names = [f"desk_{index:04d}" for index in range(1200)]
+    chosen = loop.held_out(names, 12)
+    assert 70 <= chosen.sum() <= 130
+    assert (loop.held_out(names[::-1], 12) == chosen[::-1]).all()
+
+
+def test_held_out_pictures_are_not_trained_on() -> None:
+    made = recipe()
+    pictures = boxed_images()
+    whole = loop.prepare(pictures, made).train
+    part = loop.prepare(pictures, replace(made, data=replace(made.data, held_out_every=2))).train
+    expected = [
+        name for name, out in zip(whole.names, loop.held_out(whole.names, 2), strict=True) if not out
+    ]
+    assert list(part.names) == expected
+    assert 0 < len(part) < len(whole)

@@ -15,16 +15,18 @@ def recipe_with(text: str = "", **changes: object) -> dict[str, object]:
     return {"name": "tiny", **tomllib.loads(RECIPE + text), **changes}
 
 
-def test_the_published_recipe_is_valid_and_knows_the_measured_conventions() -> None:
-    path, document = read_recipe("edge-face")
+@pytest.mark.parametrize("name", ["edge-face", "edge-face-more"])
+def test_the_published_recipes_are_valid_and_know_the_measured_conventions(name: str) -> None:
+    path, document = read_recipe(name)
     recipe = detection_recipe(document, str(path))
     assert (recipe.data.width, recipe.data.height) == (160, 120)
     assert box_maps(recipe.data) == FULL_FACE_MAPS
     assert box_map(recipe.contract.box_map) == BOX_FROM_FULL_FACE
 
 
-def test_rooms_without_a_licence_are_not_trained_on() -> None:
-    path, document = read_recipe("edge-face")
+@pytest.mark.parametrize("name", ["edge-face", "edge-face-more"])
+def test_rooms_without_a_licence_are_not_trained_on(name: str) -> None:
+    path, document = read_recipe(name)
     assert detection_recipe(document, str(path)).data.alarm_prefix == "room_"
 
 
@@ -37,6 +39,7 @@ def test_a_classifiers_verb_refuses_a_detectors_recipe() -> None:
     ("change", "message"),
     [
         ({"loss": "ssd"}, "unknown key 'loss'"),
+        ({"data": {"held_out_every": 1}}, "held_out_every must be 0 or at least 2"),
         ({"train": {"epochs": "many"}}, "epochs must be int"),
         ({"train": {}}, "epochs"),
         ({"data": {"box_maps": {"tv_": {"dz": 1}}}}, "box map"),
