@@ -24,9 +24,10 @@ import pytest
 from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import folders, load_dataset, yolo
 from edge_runtime.detectors.decoding import Decoding
-from edge_runtime.errors import ContractError, DataError, EdgeFerError, SourceError
+from edge_runtime.errors import ContractError, DataError, EdgeFerError, SinkError, SourceError
 from edge_runtime.imageheader import MAX_SCANS, read_header
 from edge_runtime.modelfile import MAX_MEMBER_BYTES, read_keras_contract
+from edge_runtime.sinks import open_sink
 from edge_runtime.sources.imagefile import decode_image
 from tests.fuzz import seeds, worker
 from tests.fuzz.targets import TARGETS, Target, make_case
@@ -194,6 +195,25 @@ def test_archives_of_boxes_with_damaged_members(tmp_path: Path) -> None:
         path.write_bytes(bytes(data))
         with contextlib.suppress(DataError):
             yolo.read(path)
+
+
+def test_an_archive_with_a_name_of_nothing(tmp_path: Path) -> None:
+    """Python 3.11 asks for the last letter of a member's name."""
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"")
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0"))
+    with pytest.raises(DataError):
+        yolo.read(path)
+
+
+def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
+    """SQLite's message may quote the damage, in bytes that are no UTF-8."""
+    target = TARGETS["counts"]
+    path = tmp_path / "counts.db"
+    path.write_bytes(target.seeds()[0].replace(b"CREATE TABLE counts", b"CREATE TABLE co\xdfnts"))
+    with contextlib.suppress(SinkError):
+        open_sink(f"sqlite:{path}").close()
 
 
 def test_a_kind_of_record_that_is_no_word(tmp_path: Path) -> None:
