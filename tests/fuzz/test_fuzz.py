@@ -211,9 +211,9 @@ def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
     """SQLite's message may quote the damage, in bytes that are no UTF-8."""
     target = TARGETS["counts"]
     path = tmp_path / "counts.db"
-    path.write_bytes(target.seeds()[0].replace(b"CREATE TABLE counts", b"CREATE TABLE co\xdfnts"))
-    with contextlib.suppress(SinkError):
-        open_sink(f"sqlite:{path}").close()
+    path.write_bytes(target.seeds()[0].replace(b"CREATE TABLE", b"CREATE T\xdfBLE"))
+    with pytest.raises(SinkError, match="cannot keep the counts there"):
+        open_sink(f"sqlite:{path}")
 
 
 def test_a_kind_of_record_that_is_no_word(tmp_path: Path) -> None:
