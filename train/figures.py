@@ -115,7 +115,7 @@ def reliability_diagram(curve: ReliabilityCurve, ece: float) -> bytes:
     upper.plot(curve.confidence[filled], curve.accuracy[filled], "o-", color=COLORS[0], label="model")
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1.02)
-    upper.legend(frameon=False, title=f"ECE {100 * ece:.1f} %", loc="upper left")
+    upper.legend(frameon=False, title=f"ECE {100 * ece:.1f} %", loc="lower right")
     middles, width = (curve.edges[:-1] + curve.edges[1:]) / 2, curve.edges[1] - curve.edges[0]
     lower.bar(middles, curve.count, width * 0.9, color=COLORS[0])
     lower.set_ylabel("images")

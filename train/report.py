@@ -35,7 +35,7 @@ def report_page(
     page = Page(names[0] if len(runs) == 1 else f"{len(runs)} runs compared")
     page.heading("Training")
     page.table(
-        ["run", "architecture", "epochs", "best held-out accuracy", "at epoch", "seed", "images"],
+        ["run", "architecture", "epochs", "best held-out accuracy", "at epoch", "seed", "data"],
         [_row(name, run, histories[name]) for name, run in zip(names, runs, strict=True)],
     )
     page.picture(figures.training_curves(histories), "Loss, accuracy and learning rate per epoch")
