@@ -200,12 +200,8 @@ def copy_weights(source: TrainedModel, model: keras.Model) -> None:
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:
     """Write a `.keras` file with a contract draft, without what only training needs."""
-    bare = model
-    if model.compiled:
-        # Of a compiled model Keras would write an optimizer, and miss its state at every loading.
-        with full_precision():
-            bare = keras.models.clone_model(model)
-        bare.set_weights(model.get_weights())
+    # Of a compiled model Keras would write an optimizer, and miss its state at every loading.
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
 
     def write(temporary: Path) -> None:
         bare.save(temporary)
