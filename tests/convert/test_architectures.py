@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.convert.architectures import CASES, DETECTORS, FORMATS, examine
 from train.models import architecture_names
 
 RECORD = Path(__file__).parents[2] / "docs" / "conversion" / "architectures.json"
+LARGE = ("cnn_4block", "cnn_baseline", "cnn_csv", "resnet50", "resnet50v2", "vgg16")
+"""Minutes each, or like one of the others; examined where EDGE_FER_LONG=1 is set."""
 pytestmark = pytest.mark.host
 
 
@@ -26,6 +29,8 @@ def test_no_architecture_is_forgotten() -> None:
 @pytest.mark.parametrize("architecture", CASES)
 def test_it_converts_to_every_format_and_computes_as_keras(tensorflow: Any, architecture: str) -> None:
     pytest.importorskip("tf2onnx")
+    if architecture in LARGE and os.environ.get("EDGE_FER_LONG") != "1":
+        pytest.skip("long; set EDGE_FER_LONG=1")
     found = examine(architecture)
     recorded = {item["architecture"]: item for item in json.loads(RECORD.read_text())["architectures"]}
     for name, done in found["formats"].items():
