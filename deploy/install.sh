@@ -4,11 +4,13 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: install.sh [--wheelhouse DIR] [--package NAME|FILE] [--constraints FILE] [--root DIR] [--no-service]
+usage: install.sh [--wheelhouse DIR] [--extras LIST] [--package NAME|FILE] [--constraints FILE] [--root DIR]
+                  [--no-service]
        install.sh --rollback [--root DIR] [--no-service]
 
   --wheelhouse DIR   install from the wheels in DIR, without a network
-  --package NAME     what pip installs (default: edge-fer)
+  --extras LIST      optional parts to install as well, e.g. web,mqtt
+  --package NAME     what pip installs (default: the clone that this file is in; with --wheelhouse: edge-fer)
   --constraints FILE pip constraints (default on Raspberry Pi OS 12: constraints-bookworm.txt)
   --rollback         go back to the release before
   --root DIR         install below DIR instead of / (for images and tests)
@@ -19,13 +21,14 @@ TEXT
 fail() { printf 'install.sh: error: %s\n' "$1" >&2; exit "${2:-1}"; }
 
 here=$(cd "$(dirname "$0")" && pwd)
-root="" package="edge-fer" wheelhouse="" constraints="" service=1 rollback=0
+root="" package="" extras="" wheelhouse="" constraints="" service=1 rollback=0
 while [ $# -gt 0 ]; do
     case "$1" in
-        --wheelhouse | --package | --constraints | --root)
+        --wheelhouse | --extras | --package | --constraints | --root)
             [ $# -ge 2 ] || fail "$1 needs a value" 2
             case "$1" in
                 --wheelhouse) wheelhouse=$2 ;;
+                --extras) extras=$2 ;;
                 --package) package=$2 ;;
                 --constraints) constraints=$2 ;;
                 --root) root=${2%/} ;;
@@ -78,10 +81,24 @@ if [ -z "$constraints" ] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-releas
     constraints=$here/constraints-bookworm.txt
 fi
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -z "$package" ] && [ -n "$wheelhouse" ]; then
+    package=edge-fer
+elif [ -z "$package" ]; then
+    [ -f "$here/../setup.cfg" ] || fail "no clone around $here; give --wheelhouse or --package" 2
+    # Built from a copy, so that nothing is left in the clone that a later build would take up.
+    for part in edge_runtime pyproject.toml setup.cfg README.md LICENSE; do
+        cp -r "$here/../$part" "$work/"
+    done
+    package=$work
+fi
+[ -z "$extras" ] || package="$package[$extras]"
+
 mkdir -p "$prefix"
 release=release-$(date +%Y%m%d-%H%M%S)
 [ ! -e "$prefix/$release" ] || fail "$prefix/$release exists; try again in a second"
-trap 'rm -rf "${prefix:?}/$release"' EXIT
+trap 'rm -rf "$work" "${prefix:?}/$release"' EXIT
 
 # The system's packages are visible because picamera2 and libcamera come from apt.
 python3 -m venv --system-site-packages "$prefix/$release"
@@ -98,7 +115,13 @@ fi
 "$prefix/$release/bin/edge-fer" config --config "$root/etc/edge-fer/edge-fer.toml" ||
     fail "the configuration does not fit the new release; the release before stays in use"
 
-trap - EXIT
+if [ "$service" = 1 ]; then
+    getent passwd edge-fer >/dev/null ||
+        useradd --system --user-group --home-dir /var/lib/edge-fer --shell /usr/sbin/nologin edge-fer
+    install -m 644 "$here/edge-fer.service" "$root/etc/systemd/system/edge-fer.service"
+fi
+
+trap 'rm -rf "$work"' EXIT
 if [ -L "$current" ]; then
     readlink "$current" > "$prefix/previous"
 fi
@@ -112,10 +135,5 @@ for old in "$prefix"/release-*; do
     fi
 done
 
-if [ "$service" = 1 ]; then
-    getent passwd edge-fer >/dev/null ||
-        useradd --system --home-dir /var/lib/edge-fer --shell /usr/sbin/nologin edge-fer
-    install -m 644 "$here/edge-fer.service" "$root/etc/systemd/system/edge-fer.service"
-fi
 restart
 printf 'install.sh: %s is in use; settings: /etc/edge-fer/edge-fer.toml\n' "$release"

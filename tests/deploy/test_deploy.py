@@ -55,6 +55,24 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert "edge-fer.service" not in done.stderr, done.stderr
 
 
+def test_the_unit_is_exposed_as_little_as_documented() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", str(DEPLOY / "edge-fer.service")],
+        capture_output=True,
+        text=True,
+    )
+    found = re.search(r"exposure level for edge-fer.service: ([0-9.]+)", done.stdout)
+    if found is None:
+        pytest.skip(f"this systemd-analyze cannot look at a file: {done.stderr.strip()[:100]}")
+    stated = re.search(r"exposure level of ([0-9.]+)", (ROOT / "docs" / "kiosk.md").read_text())
+    assert stated is not None
+    # Versions of systemd weigh some settings a little differently.
+    assert float(found[1]) == pytest.approx(float(stated[1]), abs=0.3)
+    assert float(found[1]) <= 3.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
