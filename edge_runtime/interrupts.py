@@ -33,13 +33,18 @@ class Interrupts:
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
-        """Signals raise inside the block; their handlers come back afterwards."""
+        """Signals raise inside the block; their handlers come back afterwards.
+
+        After a signal that ended the work, one that would kill the process is ignored instead: everything
+        is closed by then, and the status would tell of a death.
+        """
         before = {number: signal.signal(number, self._handle) for number in self._exceptions}
         try:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                kills = handler is signal.SIG_DFL
+                signal.signal(number, signal.SIG_IGN if kills and self._ending else handler)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

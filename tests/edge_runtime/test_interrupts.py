@@ -70,3 +70,16 @@ def test_handlers_come_back() -> None:
     with make().raising():
         assert signal.getsignal(signal.SIGUSR1) != before
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_what_would_kill_is_ignored_after_the_end() -> None:
+    before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    try:
+        with make().raising(), pytest.raises(Again):
+            send(signal.SIGUSR2)
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+        with make().raising(), pytest.raises(End):
+            send(signal.SIGUSR1)
+        send(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -87,7 +87,9 @@ class Chromium:
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
-            self.messages.append(answer)
+            # A closed tab may still report that its sink has gone.
+            if answer.get("sessionId") == self._session:
+                self.messages.append(answer)
 
     def _read(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
