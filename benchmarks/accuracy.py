@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="NAME", help="rows to use, e.g. PublicTest; default: all rows")
     parser.add_argument("--backend", default="auto", choices=NAMES)
     parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--flip-average", action="store_true", help="average each picture with its mirror image"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write accuracy.json and confusion-NAME.png here"
@@ -70,12 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     results: list[dict[str, Any]] = []
     all_correct: list[npt.NDArray[np.bool_]] = []
     for model in arguments.model:
-        classifier = Classifier.load(model, arguments.backend, arguments.threads)
+        classifier = Classifier.load(model, arguments.backend, arguments.threads, arguments.flip_average)
         try:
             probabilities = predict_all(classifier, task.data.images)
             result = evaluate(task, classifier, probabilities)
         finally:
             classifier.close()
+        if arguments.flip_average:
+            result["model"] += " flip-average"
         correct = _correct(task, classifier, probabilities)
         result["paired"] = [
             _paired(correct, other, previous) for other, previous in zip(all_correct, results, strict=True)

@@ -43,8 +43,12 @@ def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:
 class Classifier:
     """Runs one classification model; not thread-safe."""
 
-    def __init__(self, file: ModelFile, backend: Backend) -> None:
+    def __init__(self, file: ModelFile, backend: Backend, flip_average: bool = False) -> None:
         """Check that graph and contract describe the same model.
+
+        Args:
+            flip_average: average the probabilities of each crop and of its mirror image, for twice the
+                time of inference.
 
         Raises:
             ContractError: shapes, types or label count disagree.
@@ -54,13 +58,18 @@ class Classifier:
         self.backend = backend
         _check_graph(file.path, self.contract, backend)
         self._input = np.empty(backend.input.shape, backend.input.dtype)
+        self._flipped = np.empty_like(self._input) if flip_average else None
         self._exponentials = _softmax_table(self.contract, backend.outputs[0])
 
     @classmethod
     def load(
-        cls, model: str | os.PathLike[str] = DEFAULT_MODEL, backend: str = "auto", threads: int = 1
+        cls,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        backend: str = "auto",
+        threads: int = 1,
+        flip_average: bool = False,
     ) -> Classifier:
-        """Load a model file, or a released model by name.
+        """Load a model file, or a released model by name; the options are those of the constructor.
 
         Raises:
             ContractError: corrupt file, no contract, or the graph disagrees with it.
@@ -70,7 +79,7 @@ class Classifier:
         file = read_model(resolve_model(model))
         if file.contract.task == "detect":
             raise ContractError(f"{file.path}: a detection model; a classifier is needed here")
-        return cls(file, load_backend(file.data, backend, threads))
+        return cls(file, load_backend(file.data, backend, threads), flip_average)
 
     def prepare(self, pixels: UInt8Array) -> npt.NDArray:
         """Input tensor for a uint8 (height, width[, 3]) crop; reused by the next call."""
@@ -79,7 +88,13 @@ class Classifier:
     def infer(self, tensor: npt.NDArray) -> FloatArray:
         """Probabilities (labels,) float32 of an input tensor."""
         (raw,) = self.backend.invoke(tensor)[:1]
-        return self.probabilities(raw)
+        probabilities = self.probabilities(raw)
+        if self._flipped is not None:
+            np.copyto(self._flipped, tensor[:, :, ::-1])
+            (raw,) = self.backend.invoke(self._flipped)[:1]
+            probabilities += self.probabilities(raw)
+            probabilities /= 2
+        return probabilities
 
     def predict(self, faces: UInt8Array | Sequence[UInt8Array]) -> FloatArray:
         """Probabilities of one face crop or of several.

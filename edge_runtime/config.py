@@ -52,6 +52,10 @@ class ModelConfig:
         "auto", "auto, litert, tflite-runtime or onnx; auto takes the first that is installed"
     )
     threads: int = _key(1, "of the interpreter and of OpenCV")
+    flip_average: bool = _key(
+        False,
+        "classify each face and its mirror image and average: twice the time, see docs/experiments.md",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_runtime.classifier import Classifier
 from edge_runtime.clip import Clip, ClipSource, Tell
+from edge_runtime.config import ModelConfig
 from edge_runtime.detectors import Detector, load_detector
 from edge_runtime.detectors.base import LocalDetector
 from edge_runtime.errors import SourceError
@@ -91,16 +92,16 @@ class Tuner:
     """Measures candidates on one clip."""
 
     def __init__(
-        self, clip: Clip, model: str, backend: str, settings: PipelineSettings, longest_s: float, tell: Tell
+        self, clip: Clip, model: ModelConfig, settings: PipelineSettings, longest_s: float, tell: Tell
     ) -> None:
         """
         Args:
+            model: its `threads` are the candidates'.
             longest_s: of one candidate's run over the clip; a slow one sees its first part alone.
         """
         self._clips = {clip.size_wh: clip}
         self._full = clip
         self._model = model
-        self._backend = backend
         self._settings = settings
         self._longest_s = longest_s
         self._tell = tell
@@ -124,6 +125,10 @@ class Tuner:
         self._reference = best.with_face
         self.measured = [replace(run, found=self._share(run.with_face)) for run in runs]
 
+    def _classifier(self, candidate: Candidate) -> Classifier:
+        model = self._model
+        return Classifier.load(model.name, model.backend, candidate.threads, model.flip_average)
+
     def measure(self, candidate: Candidate) -> Measured:
         """Run a candidate over the clip, then over staged entrances.
 
@@ -132,7 +137,7 @@ class Tuner:
         """
         cv2.setNumThreads(candidate.threads)
         clip = self._clip(candidate.size_wh)
-        classifier = Classifier.load(self._model, self._backend, candidate.threads)
+        classifier = self._classifier(candidate)
         self.model_width_px = classifier.contract.input.width
         try:
             detector = load_detector(candidate.detector)
@@ -149,7 +154,7 @@ class Tuner:
         """Play the clip in real time with a choice: p95 of the age, frames and how many were dropped."""
         candidate = measured.candidate
         cv2.setNumThreads(candidate.threads)
-        classifier = Classifier.load(self._model, self._backend, candidate.threads)
+        classifier = self._classifier(candidate)
         limit = round(seconds * rate_hz)
         source = ClipSource(self._clip(candidate.size_wh), rate_hz, limit, realtime=True)
         pipeline = self._pipeline(candidate, source, load_detector(candidate.detector), classifier)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         EdgeFerError: whatever a user can cause.
     """
     cv2.setNumThreads(args.threads)
-    classifier = Classifier.load(args.model, args.backend, args.threads)
+    classifier = Classifier.load(args.model, args.backend, args.threads, args.flip_average)
     self_test(classifier)
     detector = load_detector(args.detector)
     pictures = Pictures(args.images, color=classifier.contract.input.color == "rgb")

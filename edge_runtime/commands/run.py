@@ -137,7 +137,8 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         def at_end(close: Callable[[], None]) -> None:
             stack.callback(_whole, interrupts, close)
 
-        classifier = Classifier.load(config.model.name, config.model.backend, config.model.threads)
+        model = config.model
+        classifier = Classifier.load(model.name, model.backend, model.threads, model.flip_average)
         at_end(classifier.close)
         self_test(classifier)
         detector = load_detector(config.detector.name)

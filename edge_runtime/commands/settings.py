@@ -32,7 +32,13 @@ def configuration(args: argparse.Namespace) -> Config:
         region=region,
         seed=args.seed,
     )
-    config = config.override("model", name=args.model, backend=args.backend, threads=args.threads)
+    config = config.override(
+        "model",
+        name=args.model,
+        backend=args.backend,
+        threads=args.threads,
+        flip_average=args.flip_average,
+    )
     config = config.override("detector", name=args.detector, interval_s=args.detect_interval)
     return config.override("output", sinks=args.sink)
 

@@ -82,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
         clip = _record(config, progress)
         tuner = Tuner(
             clip,
-            config.model.name,
-            config.model.backend,
+            config.model,
             pipeline_settings(config),
             args.seconds / RUNS / 2,
             progress,

@@ -44,6 +44,17 @@ def test_one_face_several_faces_and_none(classifier: Classifier) -> None:
     assert classifier.predict([]).shape == (0, 7)
 
 
+def test_flip_average_is_the_mean_of_a_crop_and_its_mirror_image(
+    classifier: Classifier, tiny_model: Path
+) -> None:
+    (crop,) = faces(1)
+    single, mirrored = classifier.predict(crop), classifier.predict(crop[:, ::-1])
+    assert not np.allclose(single, mirrored)
+    averaging = Classifier.load(tiny_model, flip_average=True)
+    for picture in (crop, crop[:, ::-1]):
+        assert averaging.predict(picture) == pytest.approx((single + mirrored) / 2, abs=1e-6)
+
+
 def test_other_sizes_are_resized_as_on_the_device(classifier: Classifier) -> None:
     (large,) = faces(1, 96)
     small = cv2.resize(large, (48, 48), interpolation=cv2.INTER_AREA)

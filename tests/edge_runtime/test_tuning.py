@@ -14,7 +14,7 @@ import pytest
 
 from edge_runtime.__main__ import main
 from edge_runtime.clip import Clip, ClipSource, record_clip
-from edge_runtime.config import load_config
+from edge_runtime.config import ModelConfig, load_config
 from edge_runtime.errors import SourceError
 from edge_runtime.pipeline import PipelineSettings
 from edge_runtime.sources import SourceOptions, open_source
@@ -101,7 +101,7 @@ def test_film_that_is_too_short() -> None:
 
 def test_nobody_there(tiny_model: Path) -> None:
     clip = Clip((np.full((48, 64), 90, np.uint8),) * 20, (), 25.0, 0.0)
-    tuner = Tuner(clip, str(tiny_model), "auto", PipelineSettings(), 5, quiet)
+    tuner = Tuner(clip, ModelConfig(name=str(tiny_model)), PipelineSettings(), 5, quiet)
     with pytest.raises(SourceError, match="no face in 20 frames"):
         tuner.find_reference(["haar"])
 
@@ -110,7 +110,7 @@ def test_one_candidate_on_the_demo(tiny_model: Path) -> None:
     pytest.importorskip("skimage", reason="needs the extra `demo`")
     clip = record_clip(open_source("demo:30", SourceOptions()), 5, 25, quiet)
     assert clip.rate_hz == pytest.approx(25)
-    tuner = Tuner(clip, str(tiny_model), "auto", PipelineSettings(), 60, quiet)
+    tuner = Tuner(clip, ModelConfig(name=str(tiny_model)), PipelineSettings(), 60, quiet)
     tuner.find_reference(["haar"])
     (reference,) = tuner.measured
     assert reference.found == 1
