@@ -30,7 +30,7 @@ from edge_runtime.records import FrameRecord
 from edge_runtime.sinks.base import Onlooker
 from edge_runtime.sources import Frame
 from tests.soak.measure import Sampler
-from tests.soak.stage import Loop, all_sinks, make_film, viewer
+from tests.soak.stage import Loop, all_sinks, film_width, make_film, viewer
 
 
 def main() -> int:
@@ -39,7 +39,8 @@ def main() -> int:
     parser.add_argument("--frames", type=int, help="end after so many frames")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--model", default="edge-fer-small")
-    parser.add_argument("--detector", default="haar")
+    parser.add_argument("--detector", default="edge")
+    parser.add_argument("--height", type=int, default=480, help="of the film, pixels (default: %(default)s)")
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between two samples")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def main() -> int:
 
 def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     film = folder / "film.avi"
-    make_film(film)
+    make_film(film, args.height)
     cv2.setNumThreads(1)
     classifier = Classifier.load(args.model)
     self_test(classifier)
@@ -88,6 +89,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "backend": classifier.backend.description,
         "model": args.model,
         "detector": args.detector,
+        "film_hw": [args.height, film_width(args.height)],
         "sinks": sorted(sinks),
         **measured,
     }

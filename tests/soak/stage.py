@@ -31,15 +31,21 @@ while True:
 """
 
 
-def make_film(path: Path) -> None:
-    """The demo's moving portrait as a video file."""
+def film_width(height: int) -> int:
+    """Of a film with the demo's shape."""
+    return height * 4 // 3
+
+
+def make_film(path: Path, height: int) -> None:
+    """The demo's moving portrait as a video file; a low one costs less to decode."""
+    size = (film_width(height), height)
     demo = open_demo(str(FILM_FRAMES), SourceOptions())
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (640, 480))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, size)
     for index in range(FILM_FRAMES):
         picture = demo.render(index)
         if index >= FILM_FRAMES - FACELESS:
             picture[:] = 0
-        writer.write(picture)
+        writer.write(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
     writer.release()
 
 
