@@ -40,7 +40,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--model", default="edge-fer-small")
     parser.add_argument("--detector", default="edge")
-    parser.add_argument("--height", type=int, default=480, help="of the film, pixels (default: %(default)s)")
+    parser.add_argument(
+        "--height", type=int, default=480, help="of the film, pixels (default: %(default)s)"
+    )
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between two samples")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

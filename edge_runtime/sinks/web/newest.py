@@ -23,6 +23,10 @@ class Newest(Generic[T]):
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def forget(self) -> None:
+        """Drop the value; serial numbers go on."""
+        self._value = None
+
     async def after(self, serial: int) -> tuple[int, T]:
         """The newest value and its serial number, as soon as that is above `serial`."""
         while self._serial <= serial or self._value is None:

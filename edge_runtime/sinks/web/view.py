@@ -61,6 +61,8 @@ class LiveView:
             yield
         finally:
             self._viewers -= 1
+            if not self._viewers:
+                self._forget()
 
     @property
     def is_looking(self) -> bool:
@@ -73,14 +75,16 @@ class LiveView:
         if loop is None or self._busy.is_set():
             return
         pixels = frame.luma if frame.bgr is None else frame.bgr
-        if self._pixels is None or self._pixels.shape != pixels.shape:
-            self._pixels = np.empty(pixels.shape, np.uint8)
-        np.copyto(self._pixels, pixels)
+        # The last viewer may leave, and have the buffer forgotten, at any moment.
+        copy = self._pixels
+        if copy is None or copy.shape != pixels.shape:
+            copy = self._pixels = np.empty(pixels.shape, np.uint8)
+        np.copyto(copy, pixels)
         # Half an interval early is on time: a camera's frames come when they come.
         self._due_s = max(self._due_s + self._interval_s, time.monotonic() + self._interval_s / 2)
         self._busy.set()
         try:
-            self._work.submit(self._make, self._pixels, record.faces, loop.call_soon_threadsafe)
+            self._work.submit(self._make, copy, record.faces, loop.call_soon_threadsafe)
         except RuntimeError:
             # The sink is being closed.
             self._busy.clear()
@@ -95,7 +99,18 @@ class LiveView:
         self.encoded += 1
         # The loop may have ended meanwhile.
         with contextlib.suppress(RuntimeError):
-            in_loop(self.pictures.put, jpeg)
+            in_loop(self._show, jpeg)
+
+    def _show(self, jpeg: bytes) -> None:
+        if self._viewers:
+            self.pictures.put(jpeg)
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Nobody looks any more: nothing of what was seen is kept."""
+        self._pixels = None
+        self.pictures.forget()
 
 
 def encode(pixels: UInt8Array, faces: tuple[FaceRecord, ...]) -> bytes:

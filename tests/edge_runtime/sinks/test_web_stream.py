@@ -55,6 +55,28 @@ class TestView:
         wait_for(lambda: sink._view.viewers == 0)
         assert not sink.is_looking
 
+    def test_nothing_is_kept_once_nobody_looks(self, sink: WebSink) -> None:
+        viewers = [Viewer(sink), Viewer(sink)]
+        wait_for(lambda: sink._view.viewers == 2)
+        sink.look(frame_of(1), record_of(1, "happy"))
+        for viewer in viewers:
+            viewer.next()
+        viewers[0].close()
+        wait_for(lambda: sink._view.viewers == 1)
+        assert sink._view._pixels is not None
+        viewers[1].close()
+        wait_for(lambda: sink._view.viewers == 0)
+        wait_for(lambda: sink._view._pixels is None and sink._view.pictures._value is None)
+        # A frame that was on its way when the last one left.
+        sink.look(frame_of(2), record_of(2, "happy"))
+        wait_for(lambda: sink._view.encoded == 2)
+        wait_for(lambda: sink._view._pixels is None and sink._view.pictures._value is None)
+        viewers = [Viewer(sink)]
+        wait_for(lambda: sink.is_looking)
+        sink.look(frame_of(3), record_of(3))
+        assert viewers[0].next()
+        viewers[0].close()
+
     def test_gray_and_large_frames(self, sink: WebSink) -> None:
         viewer = Viewer(sink)
         for number, image in enumerate(
