@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import readers, seeds
+from tests.fuzz import readers, seeds, visitor
 from tests.fuzz.mutate import mutate_bytes
 
 
@@ -33,9 +33,9 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("contract", 150, seeds.contracts, readers.contract, seeds.bad_json),
+        Target("contract", 120, seeds.contracts, readers.contract, seeds.bad_json),
         Target("contract-bytes", 80, seeds.contracts, readers.contract),
-        Target("decoding", 100, seeds.decodings, readers.decoding, seeds.bad_json),
+        Target("decoding", 80, seeds.decodings, readers.decoding, seeds.bad_json),
         Target("tflite", 60, seeds.tflite_files, readers.tflite),
         Target("tflite-sealed", 60, seeds.contracts, readers.tflite_sealed, seeds.bad_json),
         Target("onnx", 60, seeds.onnx_files, readers.onnx),
@@ -55,6 +55,7 @@ TARGETS = {
         Target("recipe", 40, seeds.recipes, readers.recipe),
         Target("clean-list", 15, seeds.clean_lists, readers.clean_list),
         Target("votes", 10, seeds.votes, readers.votes),
+        Target("http", 50, visitor.requests, visitor.http),
     )
 }
 

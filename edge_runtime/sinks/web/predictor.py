@@ -54,7 +54,14 @@ class Predictor:
                 f"{header.width}x{header.height} pixels is more than the {self._max_pixels / 1e6:g} "
                 "million allowed; give a smaller picture"
             )
-        image = decode_image(data, "upload")
+        return self.find(decode_image(data, "upload"))
+
+    def find(self, image: UInt8Array) -> dict[str, Any]:
+        """Faces of a decoded picture, uint8 BGR (height, width, 3), as `predict` returns them.
+
+        Raises:
+            EdgeFerError: model or detector cannot be loaded.
+        """
         if self._loaded is None:
             model, backend, detector = self._names
             self._loaded = (Classifier.load(model, backend, 1), load_detector(detector))
