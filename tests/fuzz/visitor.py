@@ -1,4 +1,4 @@
-"""What a visitor sends to the web page: bytes through the real protocol and the real site, without a socket."""
+"""What a visitor sends to the web page: bytes through the real protocol and site, without a socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from edge_runtime.sinks.web.access import Access
 from edge_runtime.sinks.web.predictor import Predictor
 from edge_runtime.sinks.web.state import WatchState
 from edge_runtime.sinks.web.view import LiveView
-from edge_runtime.sources.imagefile import decode_image
 from tests.fuzz import seeds
 
 TOKEN = "0123456789abcdef"
