@@ -163,7 +163,13 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
             _say(onlooker.description)
         delivery = WholeDelivery(sinks, interrupts)
         pipeline = Pipeline(source, detector, classifier, [delivery], pipeline_settings(config))
-        at_end(notifier.stopping)
+
+        def tell_the_end(kind: type[BaseException] | None, *_: object) -> None:
+            # A service that says so and goes on, after a reload, is killed by systemd.
+            if kind is not _Reload:
+                _whole(interrupts, notifier.stopping)
+
+        stack.push(tell_the_end)
         notifier.ready()
         try:
             pipeline.run(args.max_frames, views, notifier.frame_done)
