@@ -22,9 +22,10 @@ def build_parser() -> argparse.ArgumentParser:
     aarch64 = checks.add_parser("aarch64", help="the wheel on emulated Raspberry Pi processors")
     armhf = checks.add_parser("armhf", help="32-bit Raspberry Pi OS 12, emulated")
     camera = checks.add_parser("picamera2", help="the camera source on the real Picamera2")
-    camera.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
-    for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
+    kiosk = checks.add_parser("kiosk", help="the install path of docs/kiosk.md in a Debian 13 tree")
+    for check in (aarch64, armhf, camera, kiosk):
         check.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
+    for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
         check.add_argument("--qemu", type=Path, metavar="FILE", help=f"a {name} to use (10 or later)")
     aarch64.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="emulated runs at a time"
@@ -50,6 +51,10 @@ def main() -> int:
                 from tests.device import camera
 
                 camera.check(args.mirror)
+            elif args.check == "kiosk":
+                from tests.device import kiosk
+
+                kiosk.check(args.mirror)
             else:
                 from tests.device import armhf
 

@@ -80,13 +80,17 @@ class Archive:
         self._apt("--download-only", "install", *packages)
         return sorted((self._state / "archives").glob("*.deb"))
 
-    def tree(self, packages: Sequence[str]) -> Path:
+    def tree(self, packages: Sequence[str], purpose: str = "") -> Path:
         """Extract packages with all they depend on; a finished tree is used again.
+
+        Args:
+            purpose: tells trees of the same suite and architecture apart.
 
         Raises:
             SkippedError: as `download`.
         """
-        root = CACHE / "trees" / f"{self.suite}-{self.architecture}"
+        name = "-".join(filter(None, (self.suite, self.architecture, purpose)))
+        root = CACHE / "trees" / name
         wanted = " ".join(packages)
         stamp = root / STAMP
         if stamp.exists() and stamp.read_text().splitlines()[0] == wanted:

@@ -10,7 +10,17 @@ from pathlib import Path
 from tests.device.common import CACHE, ROOT, FailedError, SkippedError, call, last_lines, need
 
 BUILD_INPUTS = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")
+NETWORK_SIGNS = (
+    # of uv
+    "Failed to fetch",
+    "error sending request",
+    "dns error",
+    "Could not connect",
+    "timed out",
+    # of pip
+    "Failed to establish a new connection",
+    "Temporary failure in name resolution",
+)
 
 
 @dataclass(frozen=True)
