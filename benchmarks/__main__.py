@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from edge_runtime.errors import EdgeFerError
 
@@ -32,6 +33,13 @@ VERBS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what was wrong with a command, without the long usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; `{self.prog} --help` lists the options\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code; an expected error becomes one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -39,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _overview().parse_args(words)
     verb, rest = words[0], words[1:]
     module = import_module(VERBS[verb][0])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m benchmarks {verb}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -48,8 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = module.run(parser.parse_args(rest))
     except EdgeFerError as error:
-        print(f"benchmarks {verb}: {error}", file=sys.stderr)
+        print(f"benchmarks {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"benchmarks {verb}: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"benchmarks {verb}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -59,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _overview() -> argparse.ArgumentParser:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in VERBS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks",
         usage="%(prog)s VERB [options]",
         description=f"Compare accuracy and latency of model files.\n\nverbs:\n{verbs}",

@@ -207,6 +207,8 @@ def _fit_onnx(path: Path, graph: bytes, statement: Statement) -> tuple[ModelCont
     import onnx
     from onnx import helper, numpy_helper
 
+    from convert.onnx import keep_padding
+
     backend = OnnxBackend(graph)
     shape, result = backend.input.shape, backend.outputs[0]
     dtype, name = backend.input.dtype, backend.input.name
@@ -222,7 +224,9 @@ def _fit_onnx(path: Path, graph: bytes, statement: Statement) -> tuple[ModelCont
     )
     low, high = statement.input_range or RAW
     if (low, high) == RAW:
-        return contract, graph
+        changed = keep_padding(model.graph)
+        return contract, model.SerializeToString(deterministic=True) if changed else graph
+    keep_padding(model.graph)
     inner = f"{name}_in_range"
     for node in model.graph.node:
         for index, item in enumerate(node.input):
@@ -235,7 +239,10 @@ def _fit_onnx(path: Path, graph: bytes, statement: Statement) -> tuple[ModelCont
     middle = f"{name}_scaled"
     model.graph.node.insert(0, helper.make_node("Mul", [name, "input_range_scale"], [middle]))
     model.graph.node.insert(1, helper.make_node("Add", [middle, "input_range_low"], [inner]))
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ContractError(f"{path}: not a valid ONNX model ({str(error).splitlines()[0]})") from None
     return contract, model.SerializeToString(deterministic=True)
 
 

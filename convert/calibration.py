@@ -32,11 +32,13 @@ def draw(data: LabeledImages, spec: InputSpec, count: int, seed: int) -> Calibra
     """Draw `count` distinct Training pictures that occur in no other split.
 
     Raises:
-        UsageError: fewer than one picture asked for.
+        UsageError: fewer than one picture asked for, or a seed below 0.
         DataError: no Training split, or not enough pictures in it.
     """
     if count < 1:
         raise UsageError(f"calibration needs at least one image. Received: {count}")
+    if seed < 0:
+        raise UsageError(f"--seed must not be below 0. Received: {seed}")
     training = data.split(CALIBRATION_SPLIT)
     elsewhere = other_split_hashes(data)
     own = [item.tobytes() for item in training.hashes()]

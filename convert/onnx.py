@@ -33,6 +33,8 @@ SCHEMES = ("float32", "int8")
 OPSET = 17
 """OpenCV 4.11 and every onnxruntime from 1.12 on read it."""
 INPUT = "image"
+NEARLY_ZERO = float(np.finfo(np.float32).tiny)
+"""Stands for the 0 of a padding before MaxPool; see `keep_padding`."""
 
 
 def convert_onnx(
@@ -118,9 +120,41 @@ def _export(source: SourceModel, nchw: bool) -> bytes:
             # tf2onnx raises ValueError, KeyError and its own; to the user all of it means one thing.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ContractError(f"tf2onnx cannot convert the model: {reason}") from None
+    keep_padding(model.graph)
     model.doc_string = f"{source.contract.name}, made by edge-fer {own_version()}"
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def keep_padding(graph: Any) -> bool:
+    """Keep onnxruntime from merging a padding with 0 into the MaxPool behind it.
+
+    MaxPool pads with minus infinity, so after the merge (Pad_Fusion, onnxruntime 1.31) the borders of
+    features below 0 come out wrong. It merges paddings with exactly 0 alone.
+
+    Returns:
+        whether the graph was changed.
+    """
+    from onnx import numpy_helper
+
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    changed = False
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.output[0] not in pooled:
+            continue
+        if any(item.name == "mode" and item.s != b"constant" for item in node.attribute):
+            continue
+        if len(node.input) > 2 and node.input[2] and constants.get(node.input[2], np.ones(())).any():
+            continue
+        name = f"{node.output[0]}_value"
+        value = np.asarray(NEARLY_ZERO, np.float32)
+        graph.initializer.append(numpy_helper.from_array(value, name))
+        inputs = [*node.input[:2], name]
+        del node.input[:]
+        node.input.extend(inputs)
+        changed = True
+    return changed
 
 
 def _prepared(graph: bytes) -> bytes:

@@ -33,11 +33,14 @@ def start_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def captured_stderr() -> Iterator[None]:
+def captured_stderr(tail: bool = True) -> Iterator[None]:
     """Send file descriptor 2 to a temporary file while the block runs.
 
-    The converter writes to it from C++, past Python's logging. When the block fails, the last lines are
-    shown, because they often hold the reason.
+    The converter writes to it from C++, past Python's logging. When the block fails in an unforeseen way,
+    the last lines are shown, because they often hold the reason.
+
+    Args:
+        tail: whether to show them; not where the caller makes one line of every failure.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as sink:
@@ -49,11 +52,14 @@ def captured_stderr() -> Iterator[None]:
                 warnings.simplefilter("ignore")
                 yield
             failed = False
+        except (EdgeFerError, KeyboardInterrupt):
+            failed = False  # the one line of the error says it
+            raise
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
-            if failed:
+            if failed and tail:
                 sink.seek(0)
                 lines = sink.read().decode("utf-8", "replace").splitlines()
                 for line in [line for line in lines if line.strip()][-TAIL_LINES:]:

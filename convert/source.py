@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from convert.statement import Statement
 from edge_runtime.classifier import to_probabilities
 from edge_runtime.contract import InputSpec, ModelContract
 from edge_runtime.datasets import fit_pictures
-from edge_runtime.errors import ContractError, UsageError
+from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 from edge_runtime.modelfile import read_keras_contract
 
 PREDICT_BATCH = 256
@@ -125,7 +128,12 @@ def with_preprocessing(model: Any, spec: InputSpec, statement: Statement) -> Any
 
 
 def _stated_contract(path: Path, model: Any, statement: Statement) -> ModelContract:
-    shapes = model.input_shape, model.output_shape
+    try:
+        shapes = model.input_shape, model.output_shape
+    except AttributeError:
+        raise ContractError(
+            f"{path}: the model does not know its input's shape; build it (model.build) and save it again"
+        ) from None
     if any(isinstance(shape, (list, dict)) for shape in shapes):
         raise ContractError(f"{path}: the model has several inputs or outputs; one of each is needed")
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", None)
@@ -144,23 +152,38 @@ def _load_keras(path: Path, weights: Path | None) -> Any:
 
     if path.suffix == ".json" and weights is None:
         raise UsageError(f"{path}: an architecture without weights; give them with --weights FILE.h5")
-    if path.suffix == ".json" and weights is not None and not weights.exists():
+    if weights is not None and not weights.is_file():
         raise ContractError(f"{weights}: no such weights file")
+    if path.is_dir():
+        with _readable(f"{path}: cannot be read as a SavedModel", "save it again"):
+            return _load_saved_model(path)
+    if path.suffix == ".json":
+        assert weights is not None
+        return _load_architecture(path, weights)
+    with _readable(f"{path}: Keras cannot load the model", "save it again"):
+        if path.suffix in _HDF5:
+            _check_whole(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+@contextmanager
+def _readable(what: str, remedy: str) -> Iterator[None]:
+    """Make one line of whatever Keras and its readers raise.
+
+    Raises:
+        ContractError: the block failed.
+    """
     try:
-        with captured_stderr():
-            if path.is_dir():
-                return _load_saved_model(path)
-            if path.suffix == ".json":
-                return _load_architecture(path, weights)
-            if path.suffix in _HDF5:
-                _check_whole(path)
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ContractError:
+        with captured_stderr(tail=False):
+            yield
+    except EdgeFerError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise  # no fault of the model: unpacking it filled the disk
         # Keras raises whatever its layers raise; to the user all of it means one thing.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ContractError(f"{path}: Keras cannot load the model ({reason})") from None
+        raise ContractError(f"{what} ({reason}); {remedy}") from None
 
 
 def _check_whole(path: Path) -> None:
@@ -174,21 +197,33 @@ def _check_whole(path: Path) -> None:
             )
 
 
-def _load_architecture(path: Path, weights: Path | None) -> Any:
+def _load_architecture(path: Path, weights: Path) -> Any:
     """JSON and weights of Keras 3, or of Keras 2, whose JSON Keras 3 reads only inside of an .h5 file."""
     import h5py
     import keras
 
-    text = path.read_text(encoding="utf-8")
+    remedy = "write it again with model.to_json()"
+    with _readable(f"{path}: not a JSON file", remedy):
+        text = path.read_text(encoding="utf-8")
+        architecture = json.loads(text)
+    if not isinstance(architecture, dict) or "class_name" not in architecture:
+        raise ContractError(f"{path}: not the architecture of a Keras model; {remedy}")
+    with _readable(f"{weights}: not a readable weights file", "save it again with model.save_weights()"):
+        h5py.File(weights).close()
     try:
-        model = keras.models.model_from_json(text)
-    except (TypeError, ValueError, KeyError):
+        with captured_stderr(tail=False):
+            model = keras.models.model_from_json(text)
+    except Exception:
         # Keras 2 names its classes otherwise; the reader of .h5 files knows them.
-        architecture = json.dumps(as_keras_2(json.loads(text)))
-    else:
-        model.load_weights(weights)
+        model = None
+    if model is not None:
+        with _readable(f"{weights}: does not fit {path}", "give the weights of this architecture"):
+            model.load_weights(weights)
         return model
-    with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder:
+    with (
+        _readable(f"{path} with {weights}: Keras cannot load the model", "save both again"),
+        tempfile.TemporaryDirectory(prefix="edge-fer-") as folder,
+    ):
         whole = Path(folder) / "model.h5"
         with h5py.File(weights) as source, h5py.File(whole, "w") as target:
             group = target.create_group("model_weights")
@@ -197,7 +232,7 @@ def _load_architecture(path: Path, weights: Path | None) -> Any:
                 group.attrs[key] = value
             for key in source:
                 source.copy(key, group)
-            target.attrs["model_config"] = architecture.encode()
+            target.attrs["model_config"] = json.dumps(as_keras_2(architecture)).encode()
         return keras.saving.load_model(whole, compile=False)
 
 
@@ -229,12 +264,19 @@ def _load_saved_model(path: Path) -> Any:
     import keras
     import tensorflow as tf
 
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-    (spec,) = signature.structured_input_signature[1].values()
-    (result,) = signature.structured_outputs
+    signature = tf.saved_model.load(str(path)).signatures.get("serving_default")
+    if signature is None:
+        raise ContractError(f"{path}: has no signature serving_default; write it with model.export()")
+    given, outputs = signature.structured_input_signature[1], signature.structured_outputs
+    if len(given) != 1 or len(outputs) != 1:
+        raise ContractError(
+            f"{path}: the signature has {len(given)} inputs and {len(outputs)} outputs; "
+            "one of each is needed"
+        )
+    (spec,), (result,) = given.values(), outputs
     image = keras.Input(tuple(spec.shape[1:]), name="image")
-    outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(image)
-    return keras.Model(image, outputs[result] if isinstance(outputs, dict) else outputs)
+    answer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(image)
+    return keras.Model(image, answer[result] if isinstance(answer, dict) else answer)
 
 
 def _digest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ class Statement:
             if self.input_hw is None:
                 raise UsageError(f"{path}: the input size is open; give it with --input-size HEIGHTxWIDTH")
             height, width = self.input_hw
+        elif self.input_hw not in (None, (height, width)):
+            raise UsageError(f"{path}: the model takes {height}x{width} pixels; leave out --input-size")
         needed = 2 if outputs == 1 else outputs
         if len(self.labels) != needed:
             raise ContractError(
@@ -125,12 +128,13 @@ def parse_range(text: str) -> tuple[float, float]:
     """`LOW..HIGH`, e.g. `0..1` or `-1..1`.
 
     Raises:
-        ValueError: not two numbers, or low is not below high.
+        ValueError: not two finite numbers, or low is not below high.
     """
-    low, separator, high = text.partition("..")
-    if not separator or not float(low) < float(high):
+    first, separator, last = text.partition("..")
+    low, high = float(first), float(last)
+    if not separator or not low < high or math.isinf(high - low):
         raise ValueError(text)
-    return float(low), float(high)
+    return low, high
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -107,11 +107,19 @@ def export_static(model: Any, contract: ModelContract, folder: Path) -> None:
     """Export a Keras model as a SavedModel with batch 1: no shape arithmetic in the graph.
 
     A dynamic batch costs tflite-runtime 2.14 its XNNPACK delegate.
+
+    Raises:
+        ContractError: TensorFlow cannot export it, or the folder cannot be written.
     """
     import keras
 
     spec = keras.InputSpec(shape=contract.input.shape, dtype="float32")
-    model.export(str(folder), input_signature=[spec], verbose=False)
+    try:
+        model.export(str(folder), input_signature=[spec], verbose=False)
+    except Exception as error:
+        # TensorFlow's errors share no base class but Exception; a full disk is one of them too.
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ContractError(f"TensorFlow cannot export the model: {reason}") from None
 
 
 def check_exact_input(graph: bytes) -> None:

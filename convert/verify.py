@@ -20,6 +20,8 @@ REPORT_SPLITS = ("PublicTest", "PrivateTest", "test", "validation")
 DEFAULT_MIN_AGREEMENT = 0.98
 TRAINED_MIN_AGREEMENT = 0.995
 """Where the ranges were trained: the reference is the fake-quantized model, which rounds alike."""
+MAX_FLOAT_DIFFERENCE = 1e-3
+"""Largest difference of a probability where nothing was quantized; rounding alone stays below 1e-4."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,20 @@ def gate(path: Path, parity: Parity, min_agreement: float, hint: str = "") -> No
             f"{path} not written: the converted model agrees with its reference on "
             f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images "
             f"with {parity.backend}, {min_agreement:.2%} is demanded (--min-agreement){hint}"
+        )
+
+
+def gate_float(path: Path, parity: Parity) -> None:
+    """Refuse a float32 candidate that computes something else, though it names the same classes.
+
+    Raises:
+        ContractError: a probability differs by more than rounding explains.
+    """
+    if not parity.max_probability_difference <= MAX_FLOAT_DIFFERENCE:
+        raise ContractError(
+            f"{path} not written: nothing was quantized, yet a probability differs from its reference by "
+            f"{parity.max_probability_difference:.2g} with {parity.backend}, more than rounding "
+            f"({MAX_FLOAT_DIFFERENCE:g}); an operation is computed differently"
         )
 
 

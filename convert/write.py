@@ -17,7 +17,7 @@ from convert.runtimes import Answers, answers_everywhere
 from convert.selftest import make_self_test
 from convert.source import SourceModel
 from convert.tflite import Recipe, convert_tflite, own_version, producer_versions
-from convert.verify import Parity, compare, gate
+from convert.verify import Parity, compare, gate, gate_float
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import LabeledImages, fit_pictures
@@ -140,6 +140,8 @@ def write_verified(
         for parity in parities:
             if not parity.argmax_agreement >= exam.min_agreement:
                 gate(out, parity, exam.min_agreement, hint())
+            if contract.quantization.get("scheme") == "float32":
+                gate_float(out, parity)
         parity, *elsewhere = parities
         figures = {key: value for key, value in parity.to_json().items() if key != "model"}
         data = embed(replace(contract, validation={**contract.validation, "conversion": figures}))

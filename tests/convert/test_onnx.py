@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
+from convert.source import load_source
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.datasets import LabeledImages
-from edge_runtime.modelfile import read_onnx
+from edge_runtime.modelfile import embed_keras, read_onnx
+from tests.data.make_tiny_model import tiny_contract
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
@@ -111,3 +113,50 @@ def test_verify_names_the_layers_of_the_quantized_file(
     assert len(result["worst_layers"]) == 3
     assert all(layer["name"] and layer["drop_db"] >= 0 for layer in result["worst_layers"])
     assert 5 < result["worst_layers"][0]["sqnr_db"] < 60
+
+
+def padded_before_pooling() -> Any:
+    """A network that pads features below 0 with 0 and then takes maxima, as ResNet50V2 does."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    image = keras.Input((48, 48, 1))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(8, 5, strides=4, bias_initializer=keras.initializers.Constant(-4.0))(x)
+    x = keras.layers.ZeroPadding2D(1)(x)
+    x = keras.layers.MaxPooling2D(3, strides=2)(x)
+    return keras.Model(image, keras.layers.Dense(7)(keras.layers.Flatten()(x)))
+
+
+def pooling_file(folder: Path) -> Path:
+    path = folder / "pooling.keras"
+    padded_before_pooling().save(path)
+    embed_keras(path, tiny_contract())
+    return path
+
+
+def test_padding_before_pooling_is_not_merged_into_it(
+    tensorflow: Any, data_file: Path, tmp_path: Path, pictures: LabeledImages
+) -> None:
+    model = pooling_file(tmp_path)
+    for quantize, tolerance in (("float32", 1e-5), ("int8", 0.05)):
+        out = converted(model, data_file, tmp_path / f"{quantize}.onnx", "--quantize", quantize)
+        source = load_source(model)
+        wanted = source.outputs(pictures.images[:4, ..., None])
+        classifier = Classifier.load(out)
+        given = np.stack(
+            [classifier.backend.invoke(classifier.prepare(p))[0][0] for p in pictures.images[:4]]
+        )
+        assert np.abs(given - wanted).max() <= tolerance * np.abs(wanted).max(), quantize
+
+
+def test_a_float_file_that_computes_something_else_is_refused(
+    tensorflow: Any, data_file: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without this step onnxruntime merges the padding into the pooling, and the borders come out wrong.
+    monkeypatch.setattr("convert.onnx.keep_padding", lambda graph: None)
+    out = tmp_path / "a.onnx"
+    arguments = ["onnx", str(pooling_file(tmp_path)), "--data", str(data_file), "--out", str(out)]
+    assert main([*arguments, "--min-agreement", "0"]) == 1
+    assert "computed differently" in capsys.readouterr().err
+    assert not out.exists()
