@@ -8,9 +8,10 @@ folder. The student sees the views in turn, mirrored at random where the recipe 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from train.fit import (
     recipe_job,
     start_identity,
 )
-from train.inference import TrainedModel, load_trained, predict_logits
+from train.inference import TrainedModel, load_trained, model_path, predict_logits
 from train.loop import train
 from train.optimize import compile_model
 from train.recipe import Recipe
@@ -94,8 +95,9 @@ def distill(
     run = RunFolder(out, identity)
     # A folder that holds another run is refused before the teachers work for it.
     run.checkpoint()
+    folders = [out] if options.start is None else [out, model_path(options.start).parent]
     answers = [
-        _answers(view, loaded, prepared, recipe, settings, options.seed, out, identity)
+        _answers(view, loaded, prepared, recipe, settings, options.seed, folders)
         for view in range(settings.views)
     ]
     keras.backend.clear_session()
@@ -127,21 +129,19 @@ def _answers(
     recipe: Recipe,
     settings: Distillation,
     seed: int,
-    out: Path,
-    identity: Identity,
+    folders: Sequence[Path],
 ) -> FloatArray:
-    """Softened probabilities (N, classes) of one view, from the run folder if they are there."""
-    digest = hashlib.sha256(repr(sorted(identity.to_dict().items())).encode()).hexdigest()
-    path = out / f"teachers-{view:02d}.npz"
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                if str(archive["identity"]) == digest:
-                    return np.asarray(archive["probabilities"], np.float32)
-        except (ValueError, OSError, KeyError) as error:
-            raise DataError(
-                f"{path}: cannot be read ({error}); delete it to ask the teachers again"
-            ) from None
+    """Softened probabilities (N, classes) of one view.
+
+    Args:
+        folders: where they may be already: the run's own, which takes them, and that of the start.
+    """
+    digest = answers_digest(teachers, prepared, recipe, settings, seed)
+    name = f"teachers-{view:02d}.npz"
+    for path in (folder / name for folder in folders):
+        kept = _kept_answers(path, digest)
+        if kept is not None:
+            return kept
     count = len(prepared.train)
     parts = []
     progress = tqdm(
@@ -156,9 +156,41 @@ def _answers(
         parts.append(np.mean([_soft(t, pictures, settings.temperature) for t in teachers], axis=0))
     probabilities = np.concatenate(parts).astype(np.float32)
     write_atomically(
-        path, lambda temporary: np.savez(temporary, probabilities=probabilities, identity=digest)
+        folders[0] / name,
+        lambda temporary: np.savez(temporary, probabilities=probabilities, identity=digest),
     )
     return probabilities
+
+
+def answers_digest(
+    teachers: Sequence[TrainedModel],
+    prepared: TrainingData,
+    recipe: Recipe,
+    settings: Distillation,
+    seed: int,
+) -> str:
+    """SHA-256 of all that the teachers' answers depend on: a longer schedule asks nobody again."""
+    parts = {
+        "teachers": [hashlib.sha256(teacher.path.read_bytes()).hexdigest() for teacher in teachers],
+        "temperature": settings.temperature,
+        "augment": asdict(recipe.augment),
+        "input": asdict(prepared.input),
+        "data": prepared.train.digest(),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _kept_answers(path: Path, digest: str) -> FloatArray | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if str(archive["identity"]) != digest:
+                return None
+            return np.asarray(archive["probabilities"], np.float32)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete it to ask the teachers again") from None
 
 
 def _soft(teacher: TrainedModel, pictures: FloatArray, temperature: float) -> npt.NDArray[np.float64]:

@@ -48,6 +48,9 @@ def test_interrupted_distillation_equals_uninterrupted(
         # The answers are in the run folder; nobody is asked again.
         patch.setattr(module, "_soft", None)
         assert main([*verb, "--out", str(tmp_path / "cut")]) == 0
+        # Nor for a second round.
+        again = [*verb, "--start", str(tmp_path / "cut"), "--out", str(tmp_path / "again")]
+        assert main([*again, "--epochs", "1"]) == 0
     images = faces().images
     whole, cut = (load_trained(tmp_path / run).logits(images) for run in ("whole", "cut"))
     assert np.array_equal(whole, cut)
