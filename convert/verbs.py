@@ -147,6 +147,9 @@ def run_all(arguments: Namespace) -> int:
     exam = exam_of(arguments, source, split, images)
     report = convert_everything(source, calibration, exam, arguments.out, progress, arguments.nchw)
     formats = report["formats"]
+    for item in formats:
+        if item["xnnpack_warning"]:
+            progress(f"warning: {item['format']}: {item['xnnpack_warning']}")
     tables = (summary_text(report), formats_table(report), runtimes_table(report))
     show(arguments.format, formats, [table.rstrip() for table in tables])
     missing = [item["format"] for item in formats if not item["file"]]

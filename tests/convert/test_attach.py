@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from convert.__main__ import main
+from edge_runtime.__main__ import main as edge_fer
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.datasets import FER2013_LABELS
 from edge_runtime.modelfile import read_tflite
@@ -125,6 +127,45 @@ def test_json_of_keras_2_gives_the_notebooks_predictions(
     )
     source = load_source(tmp_path / "emotiondetector.json", None, statement)
     assert np.allclose(source.predict_images(pixels), predictions(notebook, pixels, 0, 1), atol=1e-5)
+
+
+def run_by_edge_fer(model: Path, pixels: Any, folder: Path, capsys: Any) -> Any:
+    """Probabilities (N, labels) as `edge-fer predict` prints them for pictures that are faces."""
+    names = []
+    for index, picture in enumerate(pixels):
+        names.append(str(folder / f"face{index}.png"))
+        cv2.imwrite(names[-1], picture)
+    capsys.readouterr()
+    run = ["predict", "--model", str(model), "--detector", "none", "--format", "json"]
+    assert edge_fer([*run, *names]) == 0
+    records = json.loads(capsys.readouterr().out)
+    faces = [face for record in records for face in record["faces"]]
+    return np.array([[face["probabilities"][label] for label in FER2013_LABELS] for face in faces])
+
+
+def test_a_third_partys_tflite_runs_in_edge_fer(
+    tensorflow: Any, notebook: Any, pixels: Any, tmp_path: Path, capsys: Any
+) -> None:
+    bare, out = tmp_path / "theirs.tflite", tmp_path / "ours.tflite"
+    bare.write_bytes(tensorflow.lite.TFLiteConverter.from_keras_model(notebook).convert())
+    stated = ["--labels", LABELS, "--input-range", "0..1"]
+    assert main(["attach-contract", str(bare), "--out", str(out), *stated]) == 0
+    given = run_by_edge_fer(out, pixels, tmp_path, capsys)
+    assert np.allclose(given, predictions(notebook, pixels, 0, 1), atol=1e-3)
+
+
+def test_a_notebooks_json_and_h5_run_in_edge_fer(
+    notebook: Any, pixels: Any, data_file: Path, tmp_path: Path, capsys: Any
+) -> None:
+    architecture, weights = tmp_path / "emotiondetector.json", tmp_path / "emotiondetector.h5"
+    architecture.write_text(notebook.to_json())
+    notebook.save(weights)
+    out = tmp_path / "mine.tflite"
+    stated = ["--weights", str(weights), "--labels", LABELS, "--input-range", "0..1"]
+    convert = ["tflite", str(architecture), "--quantize", "float32", "--data", str(data_file), *stated]
+    assert main([*convert, "--out", str(out)]) == 0
+    given = run_by_edge_fer(out, pixels, tmp_path, capsys)
+    assert np.allclose(given, predictions(notebook, pixels, 0, 1), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def attempt(data_file: Path, tmp_path: Path, capsys: Any) -> Attempt:
         try:
             found = main(["tflite", str(model), "--out", str(target), *given])
         except SystemExit as leaving:
-            found = leaving.code
+            found = int(leaving.code or 0)
         error = capsys.readouterr().err
         said = [line for line in error.splitlines() if "…" not in line]
         assert found == code, error
