@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("EDGE_FER_DEVICE_CACHE", ROOT / ".cache" / "device")).resolve()
 """Downloads and extracted trees; ignored by git, may be removed at any time."""
 
+SKIPPED = 77
+"""Exit status of a check that could not run, as automake has it."""
+
 
 class SkippedError(Exception):
     """The check cannot run on this machine; the message says what is missing."""

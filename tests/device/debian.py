@@ -6,6 +6,7 @@ maintainer script runs; for an interpreter and its libraries that is enough.
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ class Archive:
             "APT::Sandbox::User": "root",
             "APT::Install-Recommends": "false",
             "Acquire::Languages": "none",
-            "Acquire::Retries": "2",
+            "Acquire::Retries": "1",
+            "Acquire::http::Timeout": "20",
+            "Acquire::https::Timeout": "20",
             # Without it, an unreachable mirror is a warning and the missing package the error.
             "APT::Update::Error-Mode": "any",
             "Debug::NoLocking": "true",
@@ -135,22 +138,34 @@ def _merge_usr(root: Path) -> None:
 
 
 def find_mirror() -> str:
-    """The Debian mirror in this machine's own apt sources.
+    """The Debian mirror in this machine's own apt sources, whether its lists are there or not.
 
     Raises:
-        SkippedError: this is not a Debian machine, or apt has no package lists yet.
+        SkippedError: this is not a Debian machine, or its sources name no mirror.
     """
     need("apt-get", "the check takes its Debian trees through apt")
     need("dpkg-deb", "the check extracts Debian packages with it")
-    done = call(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)", "Created-By: Packages"])
-    for line in done.stdout.splitlines():
-        origin, _, uri = line.partition("|")
-        if origin == "Debian" and "security" not in uri:
-            return uri
-    raise SkippedError(
-        "this machine's apt sources name no Debian mirror whose lists are there; "
-        "run apt-get update, or give --mirror URL"
-    )
+    uri = _first_mirror("$(ORIGIN)")
+    # Without lists apt does not know whose mirrors they are; on Debian they are Debian's.
+    if uri is None and _os_id() == "debian":
+        uri = _first_mirror("Debian", "--no-release-info")
+    if uri is None:
+        raise SkippedError("this machine's apt sources name no Debian mirror; give --mirror URL")
+    return uri
+
+
+def _first_mirror(origin: str, *flags: str) -> str | None:
+    pattern = f"{origin}|$(REPO_URI)"
+    done = call(["apt-get", "indextargets", *flags, "--format", pattern, "Created-By: Packages"])
+    rows = [line.partition("|") for line in done.stdout.splitlines()]
+    return next((uri for owner, _, uri in rows if owner == "Debian" and "security" not in uri), None)
+
+
+def _os_id() -> str:
+    try:
+        return platform.freedesktop_os_release().get("ID", "")
+    except OSError:
+        return ""
 
 
 def host_architecture() -> str:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.device.common import SkippedError, call, need
+from tests.device.common import SkippedError, call, last_lines, need
 
 PLACES = ("proc", "dev", "sys", "tmp", "run")
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY")
@@ -27,6 +27,9 @@ exec chroot "$root" /usr/bin/env -i "$@"
 """
 """Shell script: tree, pairs of a folder and its place in the tree, `--`, variables, a command."""
 
+TRY = "for place in proc dev sys; do mount --rbind /$place /$place || exit; done; chroot / true"
+"""Shell script: what `ENTER` needs the kernel to allow, without a tree."""
+
 BASE = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 
@@ -39,8 +42,10 @@ def need_namespaces(*more: str) -> None:
     need("unshare", "it is part of util-linux")
     need("chroot", "it is part of coreutils")
     words = ("--user", "--map-root-user", "--mount", *more)
-    if call(["unshare", *words, "true"]).returncode:
-        raise SkippedError(f"this machine does not allow namespaces (unshare {' '.join(words)} failed)")
+    done = call(["unshare", *words, "sh", "-c", TRY])
+    if done.returncode:
+        why = last_lines(done.stderr, 1)
+        raise SkippedError(f"this machine does not allow namespaces: unshare {' '.join(words)}: {why}")
 
 
 def prepare(root: Path, *places: str) -> None:

@@ -26,7 +26,9 @@ def run(cache: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("check", "tool"), [("aarch64", "uv"), ("armhf", "uv"), ("picamera2", "unshare")])
+@pytest.mark.parametrize(
+    ("check", "tool"), [("aarch64", "uv"), ("armhf", "uv"), ("picamera2", "unshare"), ("kiosk", "unshare")]
+)
 def test_missing_tools_skip_with_the_reason(tmp_path: Path, check: str, tool: str) -> None:
     done = run(tmp_path, check)
     assert done.returncode == 77

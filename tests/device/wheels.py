@@ -20,6 +20,9 @@ NETWORK_SIGNS = (
     # of pip
     "Failed to establish a new connection",
     "Temporary failure in name resolution",
+    "Connection reset",
+    "ConnectTimeoutError",
+    "status server error",
 )
 
 
