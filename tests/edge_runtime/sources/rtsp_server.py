@@ -18,7 +18,8 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ENCODERS = {
-    "h264": "format=I420 ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96",
+    "h264": "format=I420 ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 "
+    "! rtph264pay name=pay0 pt=96",
     # JPEG's luma has the full range, which GStreamer writes as 1:4:0:0.
     "mjpeg": "format=I420,colorimetry=1:4:0:0 ! jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
