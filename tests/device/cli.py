@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -71,5 +72,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    print(f"{args.check}: passed in {time.monotonic() - started_s:.0f} s")
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = time.process_time() + spent.ru_utime + spent.ru_stime
+    print(f"{args.check}: passed in {time.monotonic() - started_s:.0f} s, {cpu_s:.0f} s of processor time")
     return 0

@@ -20,8 +20,8 @@ from tests.device.wheels import BUILD_INPUTS, NETWORK_SIGNS
 
 PACKAGES = (
     *("base-files", "base-passwd", "bash", "dash", "coreutils", "grep", "sed", "libc-bin", "passwd"),
-    # Every system has these two: apt needs them.
-    *("libstdc++6", "libgcc-s1"),
+    # Every system has these.
+    *("libstdc++6", "libgcc-s1", "procps"),
     # The one that docs/kiosk.md names, without a camera module.
     "python3-venv",
     # For systemd-analyze, and to see which system calls are made.
@@ -102,11 +102,11 @@ def check(mirror: str | None) -> None:
         _make(kiosk, tree)
         _collect_wheels(kiosk)
         _install(kiosk)
+        _analyze(kiosk)
         _use(kiosk)
         _refuse(kiosk)
         _upgrade(kiosk)
         _serve(kiosk)
-        _analyze(kiosk)
     finally:
         shutil.rmtree(kiosk.root, ignore_errors=True)
 
