@@ -28,10 +28,11 @@ def build_parser() -> argparse.ArgumentParser:
     aarch64.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="emulated runs at a time"
     )
-    aarch64.add_argument("--quick", action="store_true", help="one processor per system, not three")
     within = checks.add_parser("ci", help="the checks that fit into a time, skipped with the reason")
     within.add_argument("--seconds", type=float, required=True, metavar="N", help="time that is left")
-    aarch64.add_argument(
+    extent = aarch64.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true", help="Raspberry Pi OS 13 on one processor alone")
+    extent.add_argument(
         "--write-docs", action="store_true", help="put the table of sizes into docs/raspberry-pi.md"
     )
     return parser

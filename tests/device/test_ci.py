@@ -22,7 +22,7 @@ def script(folder: Path, text: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ci, "CHECKS", ((("first", "--quick"), 10), (("second",), 2)))
+    monkeypatch.setattr(ci, "CHECKS", ((("first", "--quick"), 6), (("second",), 2)))
     monkeypatch.setattr(ci, "GRACE_S", 0.5)
 
 
@@ -44,12 +44,12 @@ def test_what_cannot_run_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_no_check_is_begun_without_time_for_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert ci.check(5, script(tmp_path, "raise SystemExit(0)\n")) == 0
+    assert ci.check(5.4, script(tmp_path, "raise SystemExit(0)\n")) == 0
     assert ci.check(-30, ["/none/such"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].startswith("ci: device checks skipped: first --quick: 5 s are left")
     assert lines[1:] == [
-        "ci: device checks skipped: first --quick: 0 s are left, it is not begun below 10 s",
+        "ci: device checks skipped: first --quick: 0 s are left, it is not begun below 6 s",
         "ci: device checks skipped: second: 0 s are left, it is not begun below 2 s",
     ]
 
@@ -72,6 +72,15 @@ def test_running_out_of_time_is_no_failure_and_leaves_nothing_behind(
     while grandchild.exists() and "\nState:\tZ" not in (grandchild / "status").read_text():
         assert time.monotonic() < deadline_s, "it was left behind"
         time.sleep(0.05)
+
+
+def test_a_check_leaves_time_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ci, "CHECKS", ((("first",), 0.5), (("second",), 60)))
+    text = "import sys, time\nif sys.argv[1] == 'first': time.sleep(600)\nprint('done')\n"
+    assert ci.check(62, script(tmp_path, text)) == 0
+    assert capfd.readouterr().out == "ci: device checks skipped: first: out of time after 1 s\ndone\n"
 
 
 def test_a_machine_without_tools_skips_within_the_command(tmp_path: Path) -> None:

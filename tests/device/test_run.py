@@ -46,6 +46,8 @@ def test_two_runs_do_not_share_the_cache(tmp_path: Path) -> None:
 def test_wrong_usage(tmp_path: Path) -> None:
     assert run(tmp_path).returncode == 2
     assert run(tmp_path, "riscv").returncode == 2
+    # A table of one system would replace that of both.
+    assert run(tmp_path, "aarch64", "--quick", "--write-docs").returncode == 2
 
 
 def make_site(folder: Path, name: str, version: str, size: int) -> None:
