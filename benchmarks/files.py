@@ -17,6 +17,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         EdgeFerError: the folder or file cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise EdgeFerError(f"{path}: is a folder or a device; choose another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(

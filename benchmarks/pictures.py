@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.host import HostInfo
 from benchmarks.record import LatencyRecord
 from benchmarks.summary import LatencyRow, ParetoPoint
 
@@ -74,8 +75,9 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     """Accuracy with its 95 % interval against the p50 of one call, a colour per host and runtime."""
     figure = Figure(figsize=(7.6, 5.4), layout="constrained")
     axes = figure.subplots()
-    groups = list(dict.fromkeys(_series(point.row) for point in points))
-    for point in points:
+    series = _series([point.row for point in points])
+    groups = list(dict.fromkeys(series))
+    for point, name in zip(points, series, strict=True):
         row, accuracy = point.row, point.accuracy
         low, high = accuracy.top1_interval
         axes.errorbar(
@@ -83,7 +85,7 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
             100 * accuracy.top1,
             yerr=[[100 * (accuracy.top1 - low)], [100 * (high - accuracy.top1)]],
             fmt="o" if point.on_front else "s",
-            color=COLORS[groups.index(_series(row)) % len(COLORS)],
+            color=COLORS[groups.index(name) % len(COLORS)],
             markerfacecolor=None if point.on_front else "white",
             capsize=3,
         )
@@ -118,9 +120,9 @@ def distributions_png(records: Sequence[LatencyRecord]) -> bytes:
     """Share of calls that took at most a given time, a line per process."""
     figure = Figure(figsize=(7.6, 5.4), layout="constrained")
     axes = figure.subplots()
-    names = list(dict.fromkeys(_series_of(record) for record in records))
-    for record in records:
-        name = _series_of(record)
+    series = _series_of(records)
+    names = list(dict.fromkeys(series))
+    for record, name in zip(records, series, strict=True):
         values = np.sort(np.asarray(record.stages["total"].values_ns)) / 1e6
         shares = np.arange(1, len(values) + 1) / len(values)
         first = not any(line.get_label() == name for line in axes.lines)
@@ -154,7 +156,8 @@ def stages_png(rows: Sequence[LatencyRow]) -> bytes:
         left += widths
     for place, total in enumerate(left.tolist()):
         axes.text(total, place, f" {total:.3f}", va="center", fontsize=8)
-    axes.set_yticks(places, [f"{row.model}\n{_series(row)}" for row in rows], fontsize=7)
+    names = [f"{row.model}\n{name}" for row, name in zip(rows, _series(rows), strict=True)]
+    axes.set_yticks(places, names, fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, float(left.max()) * 1.15)
     axes.set_xlabel("p50, ms")
@@ -163,13 +166,24 @@ def stages_png(rows: Sequence[LatencyRow]) -> bytes:
     return to_png(figure)
 
 
-def _series(row: LatencyRow) -> str:
-    return f"{row.backend} on {row.host.board or row.host.cpu or row.host.machine}"
+def _hosts(hosts: Sequence[HostInfo]) -> list[str]:
+    """` on BOARD` for each, or nothing where all are the same one."""
+    if len({host.fingerprint for host in hosts}) < 2:
+        return ["" for _ in hosts]
+    return [f" on {host.board or host.cpu or host.machine}" for host in hosts]
 
 
-def _series_of(record: LatencyRecord) -> str:
-    host = record.environment.host
-    return f"{record.model}, {record.backend} on {host.board or host.cpu or host.machine}"
+def _series(rows: Sequence[LatencyRow]) -> list[str]:
+    """Names of the runtimes of rows."""
+    places = _hosts([row.host for row in rows])
+    return [f"{row.backend}{place}" for row, place in zip(rows, places, strict=True)]
+
+
+def _series_of(records: Sequence[LatencyRecord]) -> list[str]:
+    """Names of the models and runtimes of records."""
+    places = _hosts([record.environment.host for record in records])
+    named = zip(records, places, strict=True)
+    return [f"{record.model}, {record.backend}{place}" for record, place in named]
 
 
 def _plain_log_ticks(axes: Axes) -> None:

@@ -25,6 +25,7 @@ SECTIONS = (
     ("latency", "Latency of one call"),
     ("cost", "What a call costs besides"),
     ("ratio", "Against mini_XCEPTION"),
+    ("operators", "Where the time goes inside of the runtime"),
     ("pipeline", "Whole frames"),
     ("accuracy", "Accuracy"),
     ("classes", "Classes"),

@@ -13,6 +13,16 @@ from benchmarks.record import LatencyRecord, Record, summarize
 
 
 @dataclass(frozen=True)
+class KindOfOperator:
+    """All operators of one kind in a graph."""
+
+    kind: str
+    nodes: int
+    us: float
+    """Microseconds per call of all of them together; median over processes."""
+
+
+@dataclass(frozen=True)
 class LatencyRow:
     """One model on one backend, number of threads and host, over all its good processes."""
 
@@ -43,6 +53,8 @@ class LatencyRow:
     """Delegated partitions."""
     instructions_per_call: float | None
     millijoules_per_call: float | None
+    operators: tuple[KindOfOperator, ...]
+    """By the runtime's own profile, slowest first; empty where it gives none."""
 
 
 def latency_rows(records: Sequence[Record]) -> list[LatencyRow]:
@@ -91,7 +103,21 @@ def _latency_row(group: Sequence[LatencyRecord]) -> LatencyRow:
         partitions=None if operators is None else operators.get("DELEGATE", 0),
         instructions_per_call=_median_or_none([record.instructions_per_call for record in group]),
         millijoules_per_call=_median_or_none([record.millijoules_per_call for record in group]),
+        operators=_operators(group),
     )
+
+
+def _operators(group: Sequence[LatencyRecord]) -> tuple[KindOfOperator, ...]:
+    sums: dict[str, list[float]] = defaultdict(list)
+    nodes: dict[str, int] = {}
+    for record in group:
+        profile = record.operator_profile or ()
+        for kind in {operator.kind for operator in profile}:
+            alike = [operator.mean_us for operator in profile if operator.kind == kind]
+            sums[kind].append(sum(alike))
+            nodes[kind] = len(alike)
+    kinds = [KindOfOperator(kind, nodes[kind], median(values)) for kind, values in sums.items()]
+    return tuple(sorted(kinds, key=lambda item: (-item.us, item.kind)))
 
 
 def _p50(values_ns: Sequence[int]) -> float:

@@ -1,8 +1,8 @@
 """Write the tables of a document from record files, or check that they match.
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. NAME is one of hosts, latency,
-cost, ratio, pipeline, accuracy, classes, pareto, picture, peers, void. --check writes nothing and exits 1
-when the document differs from the records.
+cost, ratio, operators, pipeline, accuracy, classes, pareto, picture, peers, void. --check writes nothing
+and exits 1 when the document differs from the records.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ REFERENCE_PREFIX = "mini-xception"
 """Name of the model that the table of ratios counts in."""
 PARETO_PICTURE = "benchmarks/pareto.png"
 """Where the picture lies, seen from the document."""
+SMALL_SHARE = 0.04
+"""Kinds of operators with less of the time stand together in one row."""
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -219,6 +221,22 @@ def _times(value: float | None, reference: float | None) -> str:
     return "-" if value is None or not reference else f"{value / reference:.2f}"
 
 
+def operators_table(records: Sequence[Record]) -> str:
+    """Where the time goes inside of a runtime that profiles itself, by kind of operator."""
+    rows = []
+    for name, row in _named(latency_rows(records)):
+        total = sum(item.us for item in row.operators)
+        shown = [item for item in row.operators if item.us >= SMALL_SHARE * total]
+        small = [item for item in row.operators if item not in shown]
+        kinds = [(item.kind, item.nodes, item.us) for item in shown]
+        if small:
+            kinds.append(("others", sum(item.nodes for item in small), sum(item.us for item in small)))
+        rows += [
+            [name, kind, str(nodes), f"{us:.1f}", f"{100 * us / total:.1f}"] for kind, nodes, us in kinds
+        ]
+    return markdown(["model, runtime", "operator", "nodes", "us per call", "share %"], rows)
+
+
 def pipeline_table(records: Sequence[Record]) -> str:
     """Whole frames."""
     head = ["source, detector, runtime", "frames", "frames/s", "dropped", "age p50 ms", "age p90 ms"]
@@ -360,6 +378,7 @@ TABLES: dict[str, Callable[[Sequence[Record]], str]] = {
     "latency": latency_table,
     "cost": cost_table,
     "ratio": ratio_table,
+    "operators": operators_table,
     "pipeline": pipeline_table,
     "accuracy": accuracy_table,
     "classes": classes_table,

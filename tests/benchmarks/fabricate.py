@@ -9,7 +9,14 @@ import numpy as np
 
 from benchmarks.accuracy_record import AccuracyRecord, ClassFigures, DataInfo, Reliability, RiskCoverage
 from benchmarks.host import HostInfo, HostState
-from benchmarks.record import Environment, LatencyRecord, MemorySample, PipelineRecord, Samples
+from benchmarks.record import (
+    Environment,
+    LatencyRecord,
+    MemorySample,
+    OperatorTime,
+    PipelineRecord,
+    Samples,
+)
 from benchmarks.sampler import void_reasons
 
 HOST = HostInfo(
@@ -124,7 +131,13 @@ def latency(
         operators={"DELEGATE": 1},
         bare_invoke_ns=infer,
         litert_benchmark_ms=0.9,
-        operator_profile=None,
+        operator_profile=(
+            OperatorTime("conv1", "Conv", 400 * median_ms),
+            OperatorTime("conv2", "Conv", 200 * median_ms),
+            OperatorTime("add", "Add", 190 * median_ms),
+            OperatorTime("squeeze", "Squeeze", 6 * median_ms),
+            OperatorTime("reshape", "Reshape", 4 * median_ms),
+        ),
         instructions_per_call=instructions,
         instructions_source=None if instructions is None else "hardware counter",
         environment=around or environment(),

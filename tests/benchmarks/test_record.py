@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.record import Record, from_dict, read_records, to_dict, write_records
 from benchmarks.schema import RecordError
+from edge_runtime.errors import EdgeFerError
 from tests.benchmarks.fabricate import accuracy, latency, pipeline, state
 from tests.benchmarks.fabricate import environment as surroundings
 
@@ -86,3 +87,10 @@ def test_unknown_host_facts_are_null_not_absent() -> None:
     first = document["environment"]["states"][0]
     assert first["throttled"] is None
     assert first["watts"] is None
+
+
+def test_results_replace_no_folder_and_no_device(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/null")):
+        with pytest.raises(EdgeFerError, match="folder or a device"):
+            write_records(path, [latency(1)])
+    assert Path("/dev/null").is_char_device()

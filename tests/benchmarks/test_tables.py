@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_ratios_count_in_the_reference_of_the_same_threads() -> None:
     assert float(one[0]) == pytest.approx(1.5, rel=0.03)
     assert float(two[0]) == pytest.approx(0.5, rel=0.03)
     assert (one[3], two[3]) == ("0.50", "-")
+
+
+def test_time_inside_of_the_runtime_is_summed_by_kind_of_operator() -> None:
+    records = [latency(1, 1.0), latency(2, 3.0), latency(3, 50.0, around=THROTTLED)]
+    rows = [row.strip("| ").split(" | ") for row in TABLES["operators"](records).splitlines()[2:]]
+    assert [row[1:] for row in rows] == [
+        ["Conv", "2", "1200.0", "75.0"],
+        ["Add", "1", "380.0", "23.8"],
+        ["others", "2", "20.0", "1.2"],
+    ]
+    assert TABLES["operators"]([replace(latency(1), operator_profile=None)]) == "No records.\n"
 
 
 def test_the_picture_is_drawn_from_records_that_are_not_void(tmp_path: Path) -> None:
