@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from convert.calibration import CalibrationSet
+from convert.delegation import Delegation, delegation_of
 from convert.metadata import attach_metadata
 from convert.output import candidate_file
+from convert.quiet import captured_stderr
+from convert.runtimes import run_worker
 from convert.selftest import make_self_test, synthetic_inputs
 from convert.source import SourceModel
 from convert.tflite import convert_int8, own_version, producer_versions
+from convert.worker import LEAST_SCORE
 from edge_runtime.backends import load_backend
 from edge_runtime.backends.base import TensorInfo
 from edge_runtime.contract import InputSpec
@@ -29,8 +34,6 @@ from edge_runtime.metrics.detection import average_precision, match_detections
 from edge_runtime.modelfile import embed_tflite
 
 TRAINING, VALIDATION = "Training", "validation"
-LEAST_SCORE = 0.02
-"""Answers below it do not enter the average precision."""
 DEFAULT_MAX_LOSS = 0.01
 """Average precision that the conversion may cost."""
 
@@ -54,6 +57,11 @@ class DetectionParity:
     agreement: float
     """Average precision of the candidate against the reference's own answers at its threshold."""
 
+    @property
+    def lost(self) -> float:
+        """Average precision that the conversion cost."""
+        return self.reference_average_precision - self.average_precision
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -75,6 +83,9 @@ class DetectorConversion:
     size_bytes: int
     sha256: str
     parity: DetectionParity
+    delegation: Delegation
+    elsewhere: tuple[DetectionParity, ...] = ()
+    """The same on other runtimes."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -82,12 +93,16 @@ class DetectorConversion:
             "quantization": self.quantization,
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
+            "xnnpack": asdict(self.delegation),
             **self.parity.to_json(),
+            "elsewhere": [parity.to_json() for parity in self.elsewhere],
         }
 
     def to_text(self) -> str:
         head = f"{self.out}: {self.quantization}, {self.size_bytes:,} bytes, sha256 {self.sha256[:12]}"
-        return f"{head}\n{self.parity.to_text()}"
+        count = self.delegation.partitions
+        lines = [head, f"XNNPACK: {count} partition{'s' if count != 1 else ''}"]
+        return "\n".join([*lines, *(parity.to_text() for parity in (self.parity, *self.elsewhere))])
 
 
 def convert_detector(
@@ -99,6 +114,7 @@ def convert_detector(
     seed: int,
     split: str | None = None,
     max_loss: float = DEFAULT_MAX_LOSS,
+    tflite_runtime_python: Path | None = None,
 ) -> DetectorConversion:
     """Quantize to int8, embed the contract, compare with the Keras model and write.
 
@@ -107,6 +123,7 @@ def convert_detector(
         calibration_images: drawn from the Training split; pictures without faces are not drawn.
         split: compared on; None takes `validation`.
         max_loss: average precision that the conversion may cost.
+        tflite_runtime_python: Python of an environment with tflite-runtime, which is examined as well.
 
     Raises:
         ContractError: the file does not find what the reference finds; nothing is written.
@@ -114,8 +131,7 @@ def convert_detector(
     """
     data = yolo.read(data_path)
     contract = source.contract
-    report = data.split(split or VALIDATION)
-    report = report.select([len(boxes) > 0 for boxes in report.boxes])
+    report = pictures_with_faces(data, split)
     decoding = Decoding.from_json(contract.decoding)
     calibration = draw_frames(data, contract.input, decoding, calibration_images, seed)
     graph = convert_int8(source, calibration)
@@ -137,8 +153,10 @@ def convert_detector(
     reference = reference_detections(source, report)
     with candidate_file(out) as temporary:
         temporary.write_bytes(embed_tflite(sealed, contract))
-        parity = compare(temporary, reference, report, split or VALIDATION)
-        gate(out, parity, max_loss)
+        name = split or VALIDATION
+        parity, *elsewhere = compare_everywhere(temporary, reference, report, name, tflite_runtime_python)
+        for found in (parity, *elsewhere):
+            gate(out, found, max_loss)
         figures = {key: value for key, value in parity.to_json().items() if key != "model"}
         recorded = replace(contract, validation={**contract.validation, "conversion": figures})
         content = embed_tflite(sealed, recorded)
@@ -147,7 +165,33 @@ def convert_detector(
         final = EdgeDetector.load(temporary, backend="litert")
         final.self_test()
         final.close()
-    return DetectorConversion(out, "int8", len(content), final.file.sha256, parity)
+    digest, delegation = final.file.sha256, delegation_of(sealed)
+    return DetectorConversion(out, "int8", len(content), digest, parity, delegation, tuple(elsewhere))
+
+
+def verify_detector(
+    source: SourceModel,
+    candidate: Path,
+    data_path: Path,
+    *,
+    split: str | None = None,
+    tflite_runtime_python: Path | None = None,
+) -> list[DetectionParity]:
+    """Compare a converted detector with its Keras model on every runtime that there is.
+
+    Raises:
+        ContractError, BackendError: it is damaged, refused, or fails its self-test.
+        DataError: the split is missing.
+    """
+    report = pictures_with_faces(yolo.read(data_path), split)
+    reference = reference_detections(source, report)
+    return compare_everywhere(candidate, reference, report, split or VALIDATION, tflite_runtime_python)
+
+
+def pictures_with_faces(data: BoxedImages, split: str | None) -> BoxedImages:
+    """The split that detectors are compared on, without pictures that show no face."""
+    report = data.split(split or VALIDATION)
+    return report.select([len(boxes) > 0 for boxes in report.boxes])
 
 
 def draw_frames(
@@ -236,29 +280,51 @@ def reference_detections(source: SourceModel, data: BoxedImages) -> Detections:
     return result
 
 
-def compare(path: Path, reference: Detections, data: BoxedImages, split: str) -> DetectionParity:
+def compare_everywhere(
+    path: Path,
+    reference: Detections,
+    data: BoxedImages,
+    split: str,
+    tflite_runtime_python: Path | None = None,
+) -> list[DetectionParity]:
     """Run the self-test, then every picture, and compare with the reference's detections.
 
     Raises:
-        BackendError: the runtime fails the self-test.
+        BackendError: a runtime refuses the file or fails the self-test.
     """
-    detector = EdgeDetector.load(path, backend="litert", score_threshold=LEAST_SCORE)
+    with captured_stderr():
+        detector = EdgeDetector.load(path, backend="litert", score_threshold=LEAST_SCORE)
     detector.self_test()
-    candidate: Detections = [detector.detect_boxes(image) for image in data.images]
-    threshold = detector.decoding.score_threshold
-    confident = [boxes[scores >= threshold] for boxes, scores in reference]
-    parity = DetectionParity(
-        model=detector.contract.name,
-        backend=detector.backend.description,
-        split=split,
-        images=len(data),
-        data_sha256=data.digest(),
-        reference_average_precision=round(_precision(reference, data.boxes), 4),
-        average_precision=round(_precision(candidate, data.boxes), 4),
-        agreement=round(_precision(candidate, confident), 4),
-    )
+    found = [(detector.backend.description, [detector.detect_boxes(image) for image in data.images])]
     detector.close()
-    return parity
+    if tflite_runtime_python is not None:
+        found.append(_detections_elsewhere(path, data.images, tflite_runtime_python))
+    threshold = Decoding.from_json(detector.contract.decoding).score_threshold
+    confident = [boxes[scores >= threshold] for boxes, scores in reference]
+    precision = round(_precision(reference, data.boxes), 4)
+    return [
+        DetectionParity(
+            model=detector.contract.name,
+            backend=backend,
+            split=split,
+            images=len(data),
+            data_sha256=data.digest(),
+            reference_average_precision=precision,
+            average_precision=round(_precision(candidate, data.boxes), 4),
+            agreement=round(_precision(candidate, confident), 4),
+        )
+        for backend, candidate in found
+    ]
+
+
+def _detections_elsewhere(path: Path, images: Sequence[UInt8Array], python: Path) -> tuple[str, Detections]:
+    with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder:
+        given, taken = Path(folder) / "images.npz", Path(folder) / "out.npz"
+        np.savez(given, *images)
+        report = run_worker(python, path, given, taken, "tflite-runtime")
+        with np.load(taken) as out:
+            found = [(out[f"boxes_{index}"], out[f"scores_{index}"]) for index in range(len(images))]
+    return report["backend"], found
 
 
 def gate(path: Path, parity: DetectionParity, max_loss: float) -> None:
@@ -267,11 +333,11 @@ def gate(path: Path, parity: DetectionParity, max_loss: float) -> None:
     Raises:
         ContractError: the average precision fell by more than `max_loss`.
     """
-    lost = parity.reference_average_precision - parity.average_precision
-    if not lost <= max_loss:
+    if not parity.lost <= max_loss:
         raise ContractError(
-            f"{path} not written: average precision fell by {lost:.2%} to {parity.average_precision:.2%} "
-            f"on {parity.images} {parity.split} images, {max_loss:.2%} is allowed"
+            f"{path} not written: average precision fell by {parity.lost:.2%} to "
+            f"{parity.average_precision:.2%} with {parity.backend} on {parity.images} "
+            f"{parity.split} images, {max_loss:.2%} is allowed"
         )
 
 

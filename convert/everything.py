@@ -55,7 +55,7 @@ class Row:
         """As in `report.json`: `file` is a bare name, None where there is no file."""
         document: dict[str, Any] = {"format": self.format, "time_ms": self.time_ms, "reason": self.reason}
         done = self.conversion
-        figures = {**done.to_json(), "file": done.out.name} if done else {"file": None}
+        figures: dict[str, Any] = {**done.to_json(), "file": done.out.name} if done else {"file": None}
         delegation = done.delegation if done else None
         figures["xnnpack_warning"] = delegation.warning if delegation else None
         return {**document, **figures, "worst_layers": [asdict(layer) for layer in self.layers]}

@@ -18,8 +18,8 @@ def check_out(out: Path, suffix: str) -> None:
     """
     if out.suffix != suffix:
         raise UsageError(f"--out must end in {suffix}. Received: {out}")
-    if out.is_dir():
-        raise UsageError(f"{out}: is a folder; give the name of the file to write")
+    if out.exists() and not out.is_file():
+        raise UsageError(f"{out}: is a folder or a device; give the name of the file to write")
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent}: no such folder; make it first")
 

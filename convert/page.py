@@ -30,7 +30,7 @@ def page(document: Mapping[str, Any]) -> str:
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         f"<style>{_STYLE}</style><h1>{name}</h1><p>{escape(head)}</p>"
         f"{_table(document['formats'])}{_picture(made)}"
-        f"{_runtimes(made)}</html>\n"
+        f"{_runtimes(made)}{_layers(made)}</html>\n"
     )
 
 
@@ -72,6 +72,23 @@ def _runtimes(formats: Sequence[Mapping[str, Any]]) -> str:
             )
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     return f"<h2>On every runtime</h2><table>{''.join(rows)}</table>"
+
+
+def _layers(formats: Sequence[Mapping[str, Any]]) -> str:
+    """The layers of each format that lose most."""
+    titles = ("layer", "operation", "format", "signal to noise, dB", "its own loss, dB")
+    rows = ["<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"]
+    for item in formats:
+        for layer in item.get("worst_layers", ()):
+            cells = (
+                layer["name"],
+                layer["op"],
+                item["format"],
+                f"{layer['sqnr_db']:.1f}",
+                f"{layer['drop_db']:.1f}",
+            )
+            rows.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
+    return f"<h2>Where precision is lost</h2><table>{''.join(rows)}</table>" if len(rows) > 1 else ""
 
 
 def _picture(formats: Sequence[Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,31 +76,49 @@ def answers_elsewhere(path: Path, images: npt.NDArray[np.uint8], backend: str, p
         UsageError: no such Python.
         BackendError: the runtime refuses the model or fails its self-test.
     """
-    if not python.exists():
-        raise UsageError(f"{python}: no such Python interpreter")
     labels = Classifier.load(path).contract.labels
     with tempfile.TemporaryDirectory(prefix="edge-fer-") as folder:
         given, taken = Path(folder) / "images.npy", Path(folder) / "out.npy"
         np.save(given, images)
-        arguments = [str(item) for item in (path.resolve(), given, taken, backend)]
-        try:
-            done = subprocess.run(
-                [str(python), "-m", "convert.worker", *arguments],
-                cwd=_ROOT,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-                capture_output=True,
-                text=True,
-                timeout=WORKER_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise BackendError(f"{python}: cannot run backend {backend!r} ({error})") from None
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-            raise BackendError(f"{python}: {lines[-1][:300]}")
-        report = json.loads(done.stdout.splitlines()[-1])
+        report = run_worker(python, path, given, taken, backend)
         found = Answers(labels, np.load(taken), report["backend"], report["self_test"])
     return _checked(path, found)
+
+
+def run_worker(python: Path, path: Path, given: Path, taken: Path, backend: str) -> dict[str, Any]:
+    """Run `convert.worker` in another Python environment; its report: `backend` and `self_test`.
+
+    Args:
+        given: pictures, as the worker takes them.
+        taken: where it writes what the model says.
+
+    Raises:
+        UsageError: no such Python.
+        BackendError: it has no such runtime, or that refuses the model or fails its self-test.
+    """
+    if not python.exists():
+        raise UsageError(f"{python}: no such Python interpreter")
+    arguments = [str(item) for item in (path.resolve(), given, taken, backend)]
+    try:
+        done = subprocess.run(
+            [str(python), "-m", "convert.worker", *arguments],
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=WORKER_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BackendError(f"{python}: cannot run backend {backend!r} ({error})") from None
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+    if done.returncode:
+        raise BackendError(f"{python}: {lines[-1][:300]}")
+    try:
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise BackendError(f"{python}: is no Python that runs edge-fer") from None
+    return report
 
 
 def answers_everywhere(

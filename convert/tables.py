@@ -17,6 +17,7 @@ from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 
 FORMATS_NAME = "formats.json"
 ARCHITECTURES_NAME = "architectures.json"
+DETECTOR_NAME = "detector.json"
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -176,6 +177,24 @@ def layers_table(report: Mapping[str, Any]) -> str:
     return markdown(head, rows)
 
 
+def detector_table(parities: Sequence[Mapping[str, Any]]) -> str:
+    """One row per runtime of what `convert verify` says of a detector."""
+    head = ["model", "runtime", "pictures", "average precision %", "of Keras %", "agreement with Keras %"]
+    rows = [
+        [
+            parity["model"],
+            parity["backend"].replace(" threads=1", ""),
+            f"{parity['images']} of {parity['split']}",
+            *(
+                f"{100 * parity[key]:.2f}"
+                for key in ("average_precision", "reference_average_precision", "agreement")
+            ),
+        ]
+        for parity in parities
+    ]
+    return markdown(head, rows)
+
+
 def architectures_table(record: Mapping[str, Any]) -> str:
     """One row per architecture: deviation from Keras and XNNPACK's pieces per format."""
     formats = record["formats"]
@@ -203,11 +222,12 @@ def _accuracy(figures: Mapping[str, float] | None) -> str:
     return f"{100 * figures['top1']:.2f} [{100 * figures['low']:.2f}, {100 * figures['high']:.2f}]"
 
 
-TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "summary": (FORMATS_NAME, summary_text),
     "formats": (FORMATS_NAME, formats_table),
     "runtimes": (FORMATS_NAME, runtimes_table),
     "layers": (FORMATS_NAME, layers_table),
+    "detector": (DETECTOR_NAME, detector_table),
     "architectures": (ARCHITECTURES_NAME, architectures_table),
 }
 """Name of a block -> the record that it is made from, and how."""

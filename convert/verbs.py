@@ -97,12 +97,39 @@ def _run_detector(arguments: Namespace) -> int:
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,
         split=arguments.split,
+        tflite_runtime_python=arguments.tflite_runtime_python,
     )
+    if done.delegation.warning:
+        progress(f"warning: {done.delegation.warning}")
     show(arguments.format, [done.to_json()], [done.to_text()])
     return 0
 
 
+def _verify_detector(arguments: Namespace) -> int:
+    from convert.detector import DEFAULT_MAX_LOSS, verify_detector
+
+    source, found = load(arguments), []
+    for candidate in arguments.candidates:
+        found += verify_detector(
+            source,
+            candidate,
+            arguments.data,
+            split=arguments.split,
+            tflite_runtime_python=arguments.tflite_runtime_python,
+        )
+    show(arguments.format, [parity.to_json() for parity in found], [parity.to_text() for parity in found])
+    failed = [f"{item.model} on {item.backend}" for item in found if not item.lost <= DEFAULT_MAX_LOSS]
+    if failed:
+        raise ContractError(
+            f"average precision fell by more than {DEFAULT_MAX_LOSS:.2%}: {'; '.join(failed)}; "
+            "convert again"
+        )
+    return 0
+
+
 def run_verify(arguments: Namespace) -> int:
+    if is_detector(arguments.model):
+        return _verify_detector(arguments)
     data = load_dataset(arguments.data)
     split, images = report_split(data, arguments.split)
     inspection = Inspection(

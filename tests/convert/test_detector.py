@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,39 @@ def test_the_synthetic_frame_has_the_inputs_size() -> None:
     frame = synthetic_frame(InputSpec(119, 160))
     assert frame.shape == (119, 160, 1)
     assert frame.std() > 40
+
+
+def test_verify_compares_a_detector_with_its_keras_model(
+    converted: Path, keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from convert.__main__ import main
+
+    data = write_set(tmp_path / "set")
+    assert main(["verify", str(keras_file), str(converted), "--data", str(data), "--format", "json"]) == 0
+    (parity,) = json.loads(capsys.readouterr().out)
+    assert parity["images"] == 4
+    assert parity["agreement"] > 0.5
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(converted.read_bytes()[:-100])
+    assert main(["verify", str(keras_file), str(cut), "--data", str(data)]) == 1
+    assert "truncated" in capsys.readouterr().err
+
+
+def test_the_worker_finds_what_the_detector_finds(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What runs in the Python of another environment, here in this one."""
+    from convert.worker import main as worker
+
+    images = boxed().images[:3]
+    np.savez(tmp_path / "given.npz", *images)
+    out = tmp_path / "out.npz"
+    assert worker([str(converted), str(tmp_path / "given.npz"), str(out), "litert"]) == 0
+    assert json.loads(capsys.readouterr().out)["self_test"] == 0
+    detector = EdgeDetector.load(converted, backend="litert", score_threshold=LEAST_SCORE)
+    with np.load(out) as found:
+        for index, image in enumerate(images):
+            boxes, scores = detector.detect_boxes(image)
+            assert np.array_equal(found[f"boxes_{index}"], boxes)
+            assert np.array_equal(found[f"scores_{index}"], scores)
+    detector.close()

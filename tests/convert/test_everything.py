@@ -26,7 +26,9 @@ def test_every_format_is_written_and_runs(
     arguments = ["all", str(keras_file), "--data", str(data_file), "--out", str(tmp_path)]
     options = ["--calibration-images", "40", "--min-agreement", "0.9", "--format", "json"]
     assert main([*arguments, *options]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert "warning: int16x8: XNNPACK runs nothing of this graph" in said.err
+    rows = json.loads(said.out)
     assert [row["format"] for row in rows] == FORMATS
     for row in rows:
         classifier = Classifier.load(tmp_path / row["file"])
@@ -36,6 +38,8 @@ def test_every_format_is_written_and_runs(
     document = json.loads((tmp_path / "report.json").read_text())
     html = (tmp_path / "report.html").read_text()
     assert all(f">{name}</td>" in html for name in FORMATS)
+    lost = html.split("Where precision is lost")[1]
+    assert all(f">{layer['name']}</td>" in lost for row in rows for layer in row["worst_layers"])
     # The bias of the last layer is zero, and the converter leaves it out.
     assert document["parameters"] == 8 * 9 + 8 + 12 * 72 + 12 + 12 * 108 + 12 + 12 * 7
     assert len(list(tmp_path.iterdir())) == len(FORMATS) + 2
