@@ -138,19 +138,24 @@ def keep_padding(graph: Any) -> bool:
     from onnx import numpy_helper
 
     pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    quantized = any("QuantizeLinear" in node.op_type for node in graph.node)
     changed = False
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     for node in graph.node:
-        if node.op_type != "Pad" or node.output[0] not in pooled:
+        if node.op_type != "Pad" or node.output[0] not in pooled or len(node.input) < 2:
             continue
         if any(item.name == "mode" and item.s != b"constant" for item in node.attribute):
             continue
-        if len(node.input) > 2 and node.input[2] and constants.get(node.input[2], np.ones(())).any():
-            continue
+        if len(node.input) > 2 and node.input[2]:
+            constant = constants.get(node.input[2])
+            if constant is None or constant.dtype != np.float32 or constant.any():
+                continue
+        elif quantized:
+            continue  # without a constant nothing shows the type, which may be an integer here
         name = f"{node.output[0]}_value"
         value = np.asarray(NEARLY_ZERO, np.float32)
         graph.initializer.append(numpy_helper.from_array(value, name))
-        inputs = [*node.input[:2], name]
+        inputs = [*node.input[:2], name, *node.input[3:]]
         del node.input[:]
         node.input.extend(inputs)
         changed = True

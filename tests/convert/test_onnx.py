@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
+from convert.onnx import keep_padding
 from convert.source import load_source
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.datasets import LabeledImages
@@ -160,3 +161,25 @@ def test_a_float_file_that_computes_something_else_is_refused(
     assert main([*arguments, "--min-agreement", "0"]) == 1
     assert "computed differently" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_only_float_paddings_with_zero_before_pooling_are_changed() -> None:
+    from onnx import helper, numpy_helper
+
+    def inputs_after(
+        *inputs: str, value: Any = 0.0, mode: str = "constant", first: str = "Relu"
+    ) -> list[str]:
+        pad = helper.make_node("Pad", inputs, ["padded"], mode=mode)
+        nodes = [helper.make_node(first, ["image"], ["x"]), pad]
+        nodes.append(helper.make_node("MaxPool", ["padded"], ["y"], kernel_shape=[3, 3]))
+        constant = numpy_helper.from_array(np.asarray(value, np.float32), "value")
+        graph = helper.make_graph(nodes, "g", [], [], [constant])
+        keep_padding(graph)
+        return list(graph.node[1].input)
+
+    assert inputs_after("x", "pads") == ["x", "pads", "padded_value"]
+    assert inputs_after("x", "pads", "value", "axes") == ["x", "pads", "padded_value", "axes"]
+    assert inputs_after("x", "pads", "value", value=-9.0) == ["x", "pads", "value"]
+    assert inputs_after("x", "pads", mode="reflect") == ["x", "pads"]
+    assert inputs_after("x", "pads", first="QuantizeLinear") == ["x", "pads"]
+    assert inputs_after("x") == ["x"]
