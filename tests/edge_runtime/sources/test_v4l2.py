@@ -1,7 +1,7 @@
 """Source `v4l2:` against the kernel: its test driver vivid is a webcam as far as programs can see.
 
-As root: `modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0`. Skipped where the kernel has no
-such driver. Small and slow pictures, since an emulated machine may run this.
+As root: `modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0`. Skipped where the kernel
+has no such driver. Small and slow pictures, since an emulated machine may run this.
 """
 
 from __future__ import annotations
