@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,8 +33,6 @@ from edge_runtime.sinks.sqlite import SqliteSink
 from edge_runtime.sources.imagefile import decode_image
 from tests.edge_runtime.test_events import record
 from tests.fuzz import seeds
-
-logging.disable(logging.CRITICAL)
 
 
 def _file(folder: Path, name: str, data: bytes) -> Path:
