@@ -9,15 +9,29 @@ import numpy as np
 import pytest
 
 from edge_runtime.__main__ import main
-from edge_runtime.classifier import DEFAULT_MODEL, Classifier, resolve_model, self_test, to_probabilities
+from edge_runtime.classifier import (
+    DEFAULT_MODEL,
+    MODELS_DIR,
+    Classifier,
+    resolve_model,
+    self_test,
+    to_probabilities,
+)
 from edge_runtime.preprocess import UInt8Array
 
+CLASSIFIERS = sorted(path.stem for path in MODELS_DIR.glob("edge-fer-*.tflite"))
 
-def test_default_model_passes_its_self_test() -> None:
-    classifier = Classifier.load(DEFAULT_MODEL)
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_passes_its_self_test_and_has_a_card(name: str) -> None:
+    classifier = Classifier.load(name)
     assert self_test(classifier) == 0
     assert classifier.contract.labels[3] == "happy"
-    assert resolve_model(DEFAULT_MODEL).with_suffix(".md").exists()
+    assert resolve_model(name).with_suffix(".md").exists()
+
+
+def test_the_default_is_released() -> None:
+    assert DEFAULT_MODEL in CLASSIFIERS
 
 
 def test_demo_face_is_happy(portrait: UInt8Array, capsys: pytest.CaptureFixture[str]) -> None:
