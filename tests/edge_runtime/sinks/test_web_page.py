@@ -67,6 +67,7 @@ class Chromium:
         self.messages.clear()
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def close_tab(self) -> None:
         self._session = None
@@ -87,9 +88,12 @@ class Chromium:
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
-            # A closed tab may still report that its sink has gone.
-            if answer.get("sessionId") == self._session:
-                self.messages.append(answer)
+            self._keep(answer)
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        # A closed tab may still report that its sink has gone.
+        if message.get("sessionId") == self._session:
+            self.messages.append(message)
 
     def _read(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -103,7 +107,11 @@ class Chromium:
         return message
 
     def go(self, url: str) -> None:
-        self.call("Page.navigate", url=url)
+        """Open `url`, and wait for its document: the command itself returns when the first bytes arrive."""
+        opened = self.call("Page.navigate", url=url)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not any(is_parsed(message, opened["loaderId"]) for message in self.messages):
+            self._keep(self._read(deadline))
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
@@ -166,6 +174,14 @@ class Chromium:
             self._process.wait()
         os.close(self._out)
         os.close(self._in)
+
+
+def is_parsed(message: dict[str, Any], loader: str) -> bool:
+    """Whether Chromium says that the document of that navigation is there as a whole."""
+    if message.get("method") != "Page.lifecycleEvent":
+        return False
+    event = message["params"]
+    return bool(event["loaderId"] == loader and event["name"] == "DOMContentLoaded")
 
 
 @pytest.fixture(scope="module")
