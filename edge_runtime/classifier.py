@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from edge_runtime.backends.base import TensorInfo
 from edge_runtime.contract import UNCERTAIN, ModelContract
 from edge_runtime.errors import ContractError, DataError, UsageError
 from edge_runtime.modelfile import ModelFile, read_model
-from edge_runtime.preprocess import Box, UInt8Array, crop_face, to_tensor
+from edge_runtime.preprocess import Box, UInt8Array, crop_face, tensor_filler, to_tensor
 from edge_runtime.selftest import check_vectors
 
 MODELS_DIR = Path(__file__).parent / "models"
@@ -85,14 +85,22 @@ class Classifier:
         """Input tensor for a uint8 (height, width[, 3]) crop; reused by the next call."""
         return to_tensor(pixels, self.backend.input, self._input)
 
+    def preparation(self, pixels: UInt8Array) -> Callable[[], npt.NDArray]:
+        """`prepare` for a buffer that is filled again and again: returns the input tensor at each call."""
+        fill = tensor_filler(pixels, self.backend.input, self._input)
+
+        def prepare() -> npt.NDArray:
+            fill()
+            return self._input
+
+        return prepare
+
     def infer(self, tensor: npt.NDArray) -> FloatArray:
         """Probabilities (labels,) float32 of an input tensor."""
-        (raw,) = self.backend.invoke(tensor)[:1]
-        probabilities = self.probabilities(raw)
+        probabilities = self.probabilities(self.backend.invoke(tensor)[0])
         if self._flipped is not None:
             np.copyto(self._flipped, tensor[:, :, ::-1])
-            (raw,) = self.backend.invoke(self._flipped)[:1]
-            probabilities += self.probabilities(raw)
+            probabilities += self.probabilities(self.backend.invoke(self._flipped)[0])
             probabilities /= 2
         return probabilities
 
@@ -133,8 +141,8 @@ class Classifier:
     def probabilities(self, raw: npt.NDArray) -> FloatArray:
         """Turn a raw output tensor into probabilities by the contract's task and temperature."""
         if self._exponentials is not None:
-            exponentials = self._exponentials[raw.reshape(-1).view(np.uint8)]
-            exponentials /= exponentials.sum()
+            exponentials = self._exponentials.take(raw.reshape(-1).view(np.uint8))
+            exponentials /= np.add.reduce(exponentials)
             return exponentials
         info = self.backend.outputs[0]
         values = raw.reshape(-1).astype(np.float32)
@@ -144,8 +152,9 @@ class Classifier:
 
     def label(self, probabilities: FloatArray) -> tuple[str, float]:
         """The label to report and the confidence of the most probable class."""
-        best = int(np.argmax(probabilities))
-        confidence = float(probabilities[best])
+        values = probabilities.tolist()
+        confidence = max(values)
+        best = values.index(confidence)
         uncertain = confidence < self.contract.uncertain_below
         return (UNCERTAIN if uncertain else self.contract.labels[best]), confidence
 

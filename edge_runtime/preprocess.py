@@ -6,7 +6,9 @@ Training reads 48x48 pictures as they are; the device cuts them out of frames. B
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,7 +19,8 @@ from edge_runtime.contract import CropSpec, InputSpec
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_SIGN_BIT = np.uint8(0x80)
+_INT8 = np.dtype(np.int8)
+_SIGN_BIT = np.array(0x80, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,15 @@ def to_tensor(pixels: UInt8Array, tensor: TensorInfo, out: npt.NDArray | None = 
     Returns:
         array of `tensor.shape` and `tensor.dtype`.
     """
-    shaped = pixels.reshape(tensor.shape)
     if out is None:
         out = np.empty(tensor.shape, tensor.dtype)
-    if tensor.dtype == np.int8:
-        np.bitwise_xor(shaped, _SIGN_BIT, out=out.view(np.uint8))
-    else:
-        np.copyto(out, shaped, casting="unsafe")
+    tensor_filler(pixels, tensor, out)()
     return out
+
+
+def tensor_filler(pixels: UInt8Array, tensor: TensorInfo, out: npt.NDArray) -> Callable[[], object]:
+    """`to_tensor` for buffers that are filled again and again: fills `out` from `pixels` at each call."""
+    shaped = pixels.reshape(tensor.shape)
+    if tensor.dtype == _INT8:
+        return partial(np.bitwise_xor, shaped, _SIGN_BIT, out.view(np.uint8))
+    return partial(np.copyto, out, shaped, casting="unsafe")

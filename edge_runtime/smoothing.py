@@ -40,5 +40,6 @@ class ExponentialSmoother:
     def keep(self, tracks: Iterable[int]) -> None:
         """Forget every track but these."""
         alive = set(tracks)
-        for number in self._states.keys() - alive:
-            del self._states[number]
+        if alive != self._states.keys():
+            for number in self._states.keys() - alive:
+                del self._states[number]

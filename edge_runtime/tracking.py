@@ -46,29 +46,26 @@ class IouTracker:
     def update(self, detections: Sequence[Detection], now_ns: int) -> list[Track]:
         """Take a frame's detections; the tracks seen in it, in the detections' order."""
         self.live(now_ns)
-        pairs = sorted(
-            (
-                (overlap, index, track)
-                for index, detection in enumerate(detections)
-                for track in self.tracks
-                if (overlap := detection.box.iou(track.box)) >= self._min_iou
-            ),
-            key=lambda pair: (-pair[0], pair[1], pair[2].number),
-        )
-        seen: dict[int, Track] = {}
-        taken: set[int] = set()
-        for _, index, track in pairs:
-            if index in seen or track.number in taken:
-                continue
-            seen[index] = track
-            taken.add(track.number)
-        for index, detection in enumerate(detections):
-            track = seen.get(index) or self._start(now_ns)
-            seen[index] = track
-            self.follow(track, detection, now_ns)
+        pairs = [
+            (-overlap, index, track.number, track)
+            for index, detection in enumerate(detections)
+            for track in self.tracks
+            if (overlap := detection.box.iou(track.box)) >= self._min_iou
+        ]
+        pairs.sort()
         for track in self.tracks:
-            track.missed = track.last_seen_ns != now_ns
-        return [seen[index] for index in range(len(detections))]
+            track.missed = True
+        matched: list[Track | None] = [None] * len(detections)
+        for _, index, _, track in pairs:
+            if matched[index] is None and track.missed:
+                matched[index] = track
+                track.missed = False
+        seen = []
+        for match, detection in zip(matched, detections, strict=True):
+            track = match or self._start(now_ns)
+            self.follow(track, detection, now_ns)
+            seen.append(track)
+        return seen
 
     def follow(self, track: Track, detection: Detection, now_ns: int) -> None:
         """A track was seen again."""

@@ -53,7 +53,7 @@ class TfliteBackend:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise BackendError(f"{self.description}: {_one_line(error)}") from None
-        return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+        return tuple([self._interpreter.get_tensor(index) for index in self._output_indices])
 
     def rerun(self) -> None:
         """Run the graph on the tensor that was set last, outputs left where they are: the bare call."""

@@ -9,9 +9,9 @@ al. 2019, arXiv 1907.05047), which trembles less from frame to frame than the be
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -121,10 +121,14 @@ class _Level:
     columns: int
     centers: FloatArray
     """(cells, 2) x, y of the cell centres, input pixels."""
-    least: float
-    """Smallest raw score value that reaches the threshold."""
+    least: npt.NDArray
+    """Smallest raw score value that reaches the threshold, () in a type that compares without a cast."""
     score: TensorInfo
     box: TensorInfo
+    score_of: Callable[[float], float]
+    """Probability of a raw score."""
+    distance_of: Callable[[float], float]
+    """Input pixels of a raw distance."""
 
 
 class Decoder:
@@ -165,14 +169,16 @@ class Decoder:
             scores (N,) float32 0..1, best first.
         """
         chosen = []
+        count = 0
         for level in self._levels:
             raw = outputs[level.score_index].reshape(-1)
             cells = (raw >= level.least).nonzero()[0]
             if len(cells):
+                count += len(cells)
                 chosen.append((level, raw[cells], outputs[level.box_index].reshape(-1, 4)[cells], cells))
         if not chosen:
             return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-        decode = _decode_few if sum(len(item[3]) for item in chosen) <= FEW else _decode_many
+        decode = _decode_few if count <= FEW else _decode_many
         merged, kept = decode(chosen, self.decoding.nms_iou)
         merged[:, 2:] -= merged[:, :2]
         return merged[: self.decoding.max_faces], kept[: self.decoding.max_faces]
@@ -201,35 +207,52 @@ def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, 
     """As `_decode_many`, in plain numbers: for a few cells, calls of numpy cost more than the sums."""
     found = []
     for level, raw_scores, raw_distances, cells in chosen:
-        columns = level.columns
-        zero, scale = (level.score.zero_point, level.score.scale) if level.score.quantized else (0, 1.0)
-        box_zero, box_scale = (level.box.zero_point, level.box.scale) if level.box.quantized else (0, 1.0)
-        box_scale *= level.stride
+        columns, stride = level.columns, level.stride
+        score_of, distance_of = level.score_of, level.distance_of
         for raw, distances, cell in zip(
             raw_scores.tolist(), raw_distances.tolist(), cells.tolist(), strict=True
         ):
             row, column = divmod(cell, columns)
-            x, y = (column + 0.5) * level.stride, (row + 0.5) * level.stride
-            left, top, right, bottom = ((value - box_zero) * box_scale for value in distances)
-            score = 1 / (1 + math.exp(-(raw - zero) * scale))
-            found.append((score, x - left, y - top, x + right, y + bottom))
+            x, y = (column + 0.5) * stride, (row + 0.5) * stride
+            left, top, right, bottom = map(distance_of, distances)
+            found.append((score_of(raw), x - left, y - top, x + right, y + bottom))
     # Sorting keeps the order of equals, as the stable sort of `merge_overlapping` does.
-    found.sort(key=lambda item: -item[0])
+    found.sort(key=_negative_score)
     merged, kept = [], []
     while found:
-        best, rest = found[0], found[1:]
-        group = [best] + [other for other in rest if _iou_of(best, other) > nms_iou]
-        found = [other for other in rest if other not in group]
-        total = sum(item[0] for item in group)
-        merged.append([sum(item[0] * item[side] for item in group) / total for side in (1, 2, 3, 4)])
+        best = found[0]
+        total, left, top, right, bottom = best[0], *(best[0] * side for side in best[1:])
+        apart = []
+        for other in found[1:]:
+            if _iou_of(best, other) > nms_iou:
+                score, a, b, c, d = other
+                total += score
+                left += score * a
+                top += score * b
+                right += score * c
+                bottom += score * d
+            else:
+                apart.append(other)
+        merged.append((left / total, top / total, right / total, bottom / total))
         kept.append(best[0])
+        found = apart
     return np.array(merged, np.float32), np.array(kept, np.float32)
+
+
+def _negative_score(item: tuple[float, ...]) -> float:
+    return -item[0]
 
 
 def _iou_of(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     """Intersection over union of two (score, left, top, right, bottom)."""
-    shared = max(0.0, min(a[3], b[3]) - max(a[1], b[1])) * max(0.0, min(a[4], b[4]) - max(a[2], b[2]))
-    union = (a[3] - a[1]) * (a[4] - a[2]) + (b[3] - b[1]) * (b[4] - b[2]) - shared
+    _, a_left, a_top, a_right, a_bottom = a
+    _, b_left, b_top, b_right, b_bottom = b
+    across = (a_right if a_right < b_right else b_right) - (a_left if a_left > b_left else b_left)
+    down = (a_bottom if a_bottom < b_bottom else b_bottom) - (a_top if a_top > b_top else b_top)
+    if across <= 0 or down <= 0:
+        return 0.0
+    shared = across * down
+    union = (a_right - a_left) * (a_bottom - a_top) + (b_right - b_left) * (b_bottom - b_top) - shared
     return shared / max(union, 1e-9)
 
 
@@ -298,18 +321,48 @@ def _level(
                 f"output {index} has shape {tensors[index].shape}, {decoding.outputs[index]} needs "
                 f"{expected}; convert the model again"
             )
-    score = tensors[score_index]
-    least = logit / score.scale + score.zero_point if score.quantized else logit
+    score, box = tensors[score_index], tensors[box_index]
     return _Level(
         score_index,
         box_index,
         stride,
         centers.shape[1],
         centers.reshape(-1, 2),
-        least,
+        _least_raw(logit, score),
         score,
-        tensors[box_index],
+        box,
+        _of_raw(lambda value: 1 / (1 + math.exp(-value)), score, 1),
+        _of_raw(lambda value: value, box, stride),
     )
+
+
+def _least_raw(logit: float, tensor: TensorInfo) -> npt.NDArray:
+    if not tensor.quantized:
+        return np.array(logit)
+    least = logit / tensor.scale + tensor.zero_point
+    limits = np.iinfo(tensor.dtype)
+    if least > limits.max:
+        # No raw value reaches the threshold, and the tensor's type cannot say so.
+        return np.array(least)
+    return np.array(max(math.ceil(least), limits.min), tensor.dtype)
+
+
+def _of_raw(
+    function: Callable[[float], float], tensor: TensorInfo, factor: float
+) -> Callable[[float], float]:
+    """`function` of a tensor's real value times `factor` by its raw value; looked up if that has 8 bits."""
+    zero, scale = (tensor.zero_point, tensor.scale) if tensor.quantized else (0, 1.0)
+    scale *= factor
+
+    def compute(raw: float) -> float:
+        return function((raw - zero) * scale)
+
+    if tensor.dtype.itemsize > 1:
+        return compute
+    # An index below zero counts from the end of a list, where the negative values of int8 stand.
+    every_raw = np.arange(256, dtype=np.uint8).view(tensor.dtype)
+    values = [compute(raw) for raw in every_raw.tolist()]
+    return cast("Callable[[float], float]", values.__getitem__)
 
 
 def _dequantize(values: npt.NDArray, tensor: TensorInfo) -> FloatArray:

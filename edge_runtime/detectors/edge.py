@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,9 +11,11 @@ from edge_runtime.backends import Backend, load_backend
 from edge_runtime.classifier import resolve_model
 from edge_runtime.detectors.base import Detection
 from edge_runtime.detectors.decoding import Decoder, Decoding
+from edge_runtime.detectors.letterbox import Letterbox
+from edge_runtime.detectors.letterbox import letterbox as letterbox
 from edge_runtime.errors import ContractError
 from edge_runtime.modelfile import ModelFile, read_tflite
-from edge_runtime.preprocess import Box, UInt8Array, to_tensor
+from edge_runtime.preprocess import Box, UInt8Array, tensor_filler
 from edge_runtime.selftest import check_vectors
 
 DEFAULT_MODEL = "edge-face"
@@ -55,7 +56,9 @@ class EdgeDetector:
         self._hw = (contract.input.height, contract.input.width)
         self._decode = Decoder(self.decoding, self._hw, backend.outputs, score_threshold)
         self._pixels = np.full(self._hw, self.decoding.fill, np.uint8)
+        self._fit = Letterbox(self._pixels, self.decoding.fill)
         self._tensor = np.empty(tensor.shape, tensor.dtype)
+        self._fill_tensor = tensor_filler(self._pixels, tensor, self._tensor)
 
     @classmethod
     def load(
@@ -78,12 +81,15 @@ class EdgeDetector:
     def detect(self, luma: npt.NDArray[np.uint8]) -> list[Detection]:
         """Find faces; see `edge_runtime.detectors.base.Detector`."""
         boxes, scores = self.detect_boxes(luma)
+        if not len(scores):
+            return []
         map_one = self.decoding.box_map.apply_one
         found = [
             Detection(Box(*map_one(*box)), score)
             for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
         ]
-        found.sort(key=lambda item: (-item.score, -item.box.w * item.box.h))
+        if len(found) > 1:
+            found.sort(key=lambda item: (-item.score, -item.box.w * item.box.h))
         return found
 
     def detect_boxes(self, luma: npt.NDArray[np.uint8]) -> tuple[npt.NDArray, npt.NDArray]:
@@ -94,16 +100,17 @@ class EdgeDetector:
         """
         scale = self.fit(luma)
         boxes, scores = self.find()
-        return boxes / np.float32(scale), scores
+        boxes /= np.float32(scale)
+        return boxes, scores
 
     def fit(self, luma: UInt8Array) -> float:
         """Fill the input picture from a frame; returns input pixels per pixel of the frame."""
-        return letterbox(luma, self._pixels, self.decoding.fill)
+        return self._fit(luma)
 
     def find(self) -> tuple[npt.NDArray, npt.NDArray]:
         """Boxes and scores as `detect_boxes`, in pixels of the input picture that `fit` filled."""
-        outputs = self.backend.invoke(to_tensor(self._pixels, self.backend.input, self._tensor))
-        return self._decode(outputs)
+        self._fill_tensor()
+        return self._decode(self.backend.invoke(self._tensor))
 
     def self_test(self) -> float:
         """Run the contract's self-test vectors and return the largest deviation.
@@ -116,34 +123,6 @@ class EdgeDetector:
 
     def close(self) -> None:
         self.backend.close()
-
-
-def letterbox(luma: UInt8Array, out: UInt8Array, fill: int) -> float:
-    """Resize a frame into the upper left corner of a picture, keeping its aspect.
-
-    Shrinking averages over pixels (`INTER_AREA`), growing is bilinear.
-
-    Args:
-        luma: uint8 (H, W).
-        out: uint8 (height, width), filled; the part that the frame does not cover becomes `fill`.
-
-    Returns:
-        Pixels of `out` per pixel of `luma`.
-    """
-    rows, columns = luma.shape
-    height, width = out.shape
-    scale = min(width / columns, height / rows)
-    w = min(width, max(1, round(columns * scale)))
-    h = min(height, max(1, round(rows * scale)))
-    while rows % 2 == 0 and columns % 2 == 0 and rows >= 4 * h and columns >= 4 * w:
-        # Averages over 2x2 pixels run in vector instructions, those over 4x4 do not: a sixth of the time.
-        rows, columns = rows // 2, columns // 2
-        luma = cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    cv2.resize(luma, (w, h), dst=out[:h, :w], interpolation=interpolation)
-    out[h:] = fill
-    out[:h, w:] = fill
-    return scale
 
 
 def load(file: str = DEFAULT_MODEL) -> EdgeDetector:
