@@ -165,6 +165,12 @@ def _add_exam_options(verb: argparse.ArgumentParser) -> None:
         metavar="FRACTION",
         help="demanded argmax agreement; default 0.98, with trained ranges 0.995",
     )
+    group.add_argument(
+        "--max-loss",
+        type=_fraction,
+        metavar="FRACTION",
+        help="detectors: average precision that the conversion may cost; default 0.01",
+    )
     verb.add_argument("--format", choices=("text", "json"), default="text")
 
 

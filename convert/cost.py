@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convert.quiet import captured_stderr
 from edge_runtime.classifier import Classifier
+from edge_runtime.modelfile import read_model
 
 WARMUPS, RUNS = 20, 300
 
@@ -52,22 +55,33 @@ def count_cost(graph: bytes) -> Cost:
 
 
 def median_time_ms(path: Path) -> float:
-    """Median time of one inference through the device's classifier, one thread, this machine.
+    """Median time of one inference through the device's classifier or detector, one thread, this machine.
 
     A figure to compare formats by, not a benchmark: `python -m benchmarks latency` makes those.
     """
     with captured_stderr():
-        classifier = Classifier.load(path)
-    spec = classifier.contract.input
-    picture = np.full(spec.shape[1:], 128, np.uint8)
-    tensor = classifier.prepare(picture)
+        model, call = _one_call(path)
     times = []
     for _ in range(WARMUPS + RUNS):
         start = time.perf_counter_ns()
-        classifier.infer(tensor)
+        call()
         times.append(time.perf_counter_ns() - start)
-    classifier.close()
+    model.close()
     return float(np.median(times[WARMUPS:])) / 1e6
+
+
+def _one_call(path: Path) -> tuple[Any, Callable[[], Any]]:
+    """A model and what it does with one picture that lies ready; a detector decodes its outputs too."""
+    contract = read_model(path).contract
+    if contract.task == "detect":
+        from convert.detector_exam import load_detector
+
+        detector = load_detector(path, score_threshold=None)
+        detector.fit(np.full((contract.input.height, contract.input.width), 128, np.uint8))
+        return detector, detector.find
+    classifier = Classifier.load(path)
+    tensor = classifier.prepare(np.full(contract.input.shape[1:], 128, np.uint8))
+    return classifier, lambda: classifier.infer(tensor)
 
 
 def machine_name() -> str:

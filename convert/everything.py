@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from convert.calibration import CalibrationSet
 from convert.cost import count_cost, machine_name, median_time_ms
+from convert.exam import Examination
 from convert.layers import LayerError, tflite_layer_errors, worst_layers
 from convert.output import candidate_file
 from convert.page import page
 from convert.source import SourceModel
 from convert.tflite import Recipe, convert_tflite, producer_versions
-from convert.write import Conversion, Exam, write_tflite
-from edge_runtime.datasets import fit_pictures
+from convert.write import Conversion, write_tflite
 from edge_runtime.errors import EdgeFerError
 from edge_runtime.modelfile import split_onnx, split_tflite
 
@@ -52,7 +52,7 @@ class Row:
     """The tensors that lose most; empty for float32."""
 
     def to_json(self) -> dict[str, Any]:
-        """As in `report.json`: `file` is a bare name, None where there is no file."""
+        """As in the report: `file` is a bare name, None where there is no file."""
         document: dict[str, Any] = {"format": self.format, "time_ms": self.time_ms, "reason": self.reason}
         done = self.conversion
         figures: dict[str, Any] = {**done.to_json(), "file": done.out.name} if done else {"file": None}
@@ -64,19 +64,19 @@ class Row:
 def convert_everything(
     source: SourceModel,
     calibration: CalibrationSet,
-    exam: Exam,
+    exam: Examination,
     folder: Path,
     progress: Callable[[str], None],
     nchw: bool = False,
 ) -> dict[str, Any]:
-    """Write every format that passes the gate into a folder, and `report.json` and `report.html`.
+    """Write every format that passes the gate into a folder, and `report-NAME.json` and `.html`.
 
     Args:
         folder: exists; files are named after the model in the contract.
         nchw: channels first in the ONNX files.
 
     Returns:
-        what `report.json` holds.
+        what the `.json` holds.
 
     Raises:
         EdgeFerError: the float32 graph itself cannot be made.
@@ -84,7 +84,7 @@ def convert_everything(
     name = source.contract.name
     exact = convert_tflite(source, Recipe("float32"), None)
     cost = count_cost(exact)
-    pixels = fit_pictures(exam.images.images[:LAYER_IMAGES], source.contract.input)
+    pixels = exam.pixels(source.contract, LAYER_IMAGES)
     rows = []
     for recipe in TFLITE_RECIPES:
         out = folder / f"{name}-{recipe.name}.tflite"
@@ -98,6 +98,7 @@ def convert_everything(
         rows.append(_row(f"onnx-{scheme}", make, lambda graph: _onnx_layers(source, graph, pixels)))
     report = {
         "model": name,
+        "task": source.contract.task,
         "source_sha256": source.contract.producer["source_sha256"],
         "macs": cost.macs,
         "parameters": cost.parameters,
@@ -108,8 +109,8 @@ def convert_everything(
         "formats": [row.to_json() for row in rows],
     }
     for path, text in (
-        (folder / "report.json", json.dumps(report, indent=1) + "\n"),
-        (folder / "report.html", page(report)),
+        (folder / f"report-{name}.json", json.dumps(report, indent=1) + "\n"),
+        (folder / f"report-{name}.html", page(report)),
     ):
         with candidate_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -135,7 +136,7 @@ def _row(
 
 
 def _tflite(
-    source: SourceModel, recipe: Recipe, calibration: CalibrationSet, exam: Exam, out: Path
+    source: SourceModel, recipe: Recipe, calibration: CalibrationSet, exam: Examination, out: Path
 ) -> Conversion:
     graph = convert_tflite(source, recipe, calibration)
     # Tables tell the formats apart by the model's name; int8 is what a device runs.
@@ -145,7 +146,7 @@ def _tflite(
 
 
 def _onnx(
-    source: SourceModel, scheme: str, calibration: CalibrationSet, exam: Exam, out: Path, nchw: bool
+    source: SourceModel, scheme: str, calibration: CalibrationSet, exam: Examination, out: Path, nchw: bool
 ) -> Conversion:
     from convert.onnx import convert_onnx, quantization_record, write_onnx
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from convert.calibration import CalibrationSet
+from convert.exam import Examination
 from convert.layers import worst_layers
 from convert.onnx_layers import onnx_layer_errors
 from convert.quiet import captured_stderr
-from convert.selftest import STEPPED_OTHERS, self_test_of, synthetic_inputs
+from convert.selftest import STEPPED_OTHERS, self_test_of
 from convert.source import SourceModel
 from convert.tflite import own_version, producer_versions
-from convert.write import LAYER_IMAGES, Conversion, Exam, write_verified
+from convert.write import LAYER_IMAGES, Conversion, write_verified
 from edge_runtime.backends.onnx import OnnxBackend
 from edge_runtime.contract import InputSpec, ModelContract, SelfTest
-from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 from edge_runtime.modelfile import embed_onnx
 
@@ -60,27 +60,27 @@ def convert_onnx(
 
 
 def write_onnx(
-    source: SourceModel, graph: bytes, scheme: str, contract: ModelContract, exam: Exam, out: Path
+    source: SourceModel, graph: bytes, scheme: str, contract: ModelContract, exam: Examination, out: Path
 ) -> Conversion:
-    """Embed the contract, reload the file through the device's classifier, compare, then rename.
+    """Embed the contract, reload the file as the device does, compare, then rename.
 
     Raises:
         ContractError: the file does not compute what the reference computes; nothing is written.
     """
     versions = {name: metadata.version(name) for name in ("tf2onnx", "onnx", "onnxruntime")}
+    contract = exam.describe(graph, contract)
     contract = replace(
         contract,
         producer={**contract.producer, **producer_versions(), **versions},
-        self_test=_self_test(graph, contract.input, scheme),
+        self_test=_self_test(graph, exam.vectors(contract.input), scheme),
     )
 
     def hint() -> str:
         return _layer_hint(source, graph, exam)
 
-    final, parity, _ = write_verified(
-        lambda current: embed_onnx(graph, current), contract, exam, out, "onnx", hint
-    )
-    return Conversion(out, f"onnx-{scheme}", len(final), hashlib.sha256(final).hexdigest(), parity, None)
+    final, parities = write_verified(lambda current: embed_onnx(graph, current), contract, exam, out, hint)
+    digest = hashlib.sha256(final).hexdigest()
+    return Conversion(out, f"onnx-{scheme}", len(final), digest, parities[0], None)
 
 
 def quantization_record(scheme: str, calibration: CalibrationSet | None) -> dict[str, Any]:
@@ -204,13 +204,13 @@ def _quantize(graph: bytes, pixels: npt.NDArray[np.uint8], nchw: bool) -> bytes:
         return quantized.read_bytes()
 
 
-def _self_test(graph: bytes, spec: InputSpec, scheme: str) -> SelfTest:
+def _self_test(graph: bytes, inputs: Sequence[npt.NDArray[np.uint8]], scheme: str) -> SelfTest:
     """Vectors with a tolerance that holds for onnxruntime on other processors.
 
     It chooses kernels by the processor's instructions, so its own results vary a little with them.
     """
     plain = OnnxBackend(graph, optimize=False)
-    test = self_test_of(OnnxBackend(graph), synthetic_inputs(spec), [plain])
+    test = self_test_of(OnnxBackend(graph), inputs, [plain])
     largest = max(abs(value) for values in test.outputs for value in values)
     others = test.tolerance["default"]
     if scheme == "int8":
@@ -218,10 +218,9 @@ def _self_test(graph: bytes, spec: InputSpec, scheme: str) -> SelfTest:
     return replace(test, tolerance={"onnx": others, "default": others})
 
 
-def _layer_hint(source: SourceModel, graph: bytes, exam: Exam) -> str:
-    pixels = fit_pictures(exam.images.images[:LAYER_IMAGES], source.contract.input)
+def _layer_hint(source: SourceModel, graph: bytes, exam: Examination) -> str:
     try:
-        worst = worst_layers(layer_errors(source, graph, pixels), 1)
+        worst = worst_layers(layer_errors(source, graph, exam.pixels(source.contract, LAYER_IMAGES)), 1)
     except EdgeFerError:
         return ""
     return f"; look at layer {worst[0].name} ({worst[0].op}, {worst[0].sqnr_db:.1f} dB)" if worst else ""

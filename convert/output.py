@@ -14,14 +14,25 @@ def check_out(out: Path, suffix: str) -> None:
     """Refuse a bad name for the output before any work is done.
 
     Raises:
-        UsageError: another suffix, a folder, or in a folder that does not exist.
+        UsageError: another suffix, a folder, or in a folder that does not exist or may not be written to.
     """
     if out.suffix != suffix:
         raise UsageError(f"--out must end in {suffix}. Received: {out}")
     if out.exists() and not out.is_file():
         raise UsageError(f"{out}: is a folder or a device; give the name of the file to write")
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent}: no such folder; make it first")
+    check_folder(out.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for outputs before any work is done.
+
+    Raises:
+        UsageError: there is none, or it may not be written to.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: may not be written to; choose another --out")
 
 
 @contextlib.contextmanager

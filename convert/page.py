@@ -9,6 +9,8 @@ from typing import Any
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 60, 20, 20, 50
 LABEL_GAP, LABEL_WIDTH, LABEL_HEIGHT = 22, 90, 15
+_MEASURES = ("top-1", "average precision")
+"""What classifiers and detectors are measured by."""
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.3em .6em;text-align:right;"
@@ -20,22 +22,48 @@ def page(document: Mapping[str, Any]) -> str:
     """HTML of a report as `convert all` writes it to `report.json`."""
     name = escape(str(document["model"]))
     made = [item for item in document["formats"] if item.get("file")]
+    measure = _MEASURES[document.get("task") == "detect"]
     head = (
         f"{document['macs'] / 1e6:.1f} million multiply-accumulates, "
         f"{document['parameters']:,} parameters. "
-        f"Accuracy and agreement with Keras on {document['images']} pictures of {document['split']}. "
+        f"Compared with Keras on {document['images']} pictures of {document['split']}"
+        f"{_reference(made, measure)}. "
         "Times are medians of one inference on the machine that converted, one thread."
     )
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         f"<style>{_STYLE}</style><h1>{name}</h1><p>{escape(head)}</p>"
-        f"{_table(document['formats'])}{_picture(made)}"
-        f"{_runtimes(made)}{_layers(made)}</html>\n"
+        f"{_table(document['formats'], measure)}{_picture(made, measure)}"
+        f"{_runtimes(made, measure)}{_layers(made)}</html>\n"
     )
 
 
-def _table(formats: Sequence[Mapping[str, Any]]) -> str:
-    titles = ("format", "bytes", "top-1 %", "95 % interval", "agreement %", "XNNPACK pieces", "ms")
+def _share(item: Mapping[str, Any], prefix: str = "") -> Mapping[str, float] | None:
+    """Accuracy with its interval; for a detector the average precision, which has none."""
+    precision = item.get(f"{prefix}average_precision")
+    if precision is not None:
+        return {"top1": precision, "low": precision, "high": precision}
+    found: Mapping[str, float] | None = item[f"{prefix}accuracy"]
+    return found
+
+
+def _agreement(item: Mapping[str, Any]) -> str:
+    return f"{100 * item.get('argmax_agreement', item.get('agreement')):.2f}"
+
+
+def _interval(share: Mapping[str, float] | None) -> str:
+    if share is None or share["low"] == share["high"]:
+        return ""
+    return f"{100 * share['low']:.2f} to {100 * share['high']:.2f}"
+
+
+def _reference(made: Sequence[Mapping[str, Any]], measure: str) -> str:
+    share = _share(made[0], "reference_") if made else None
+    return f", where Keras itself has {share['top1']:.2%} {measure}" if share else ""
+
+
+def _table(formats: Sequence[Mapping[str, Any]], measure: str) -> str:
+    titles = ("format", "bytes", f"{measure} %", "95 % interval", "agreement %", "XNNPACK pieces", "ms")
     rows = ["<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"]
     for item in formats:
         if not item.get("file"):
@@ -44,13 +72,13 @@ def _table(formats: Sequence[Mapping[str, Any]]) -> str:
                 f'<tr><td>{escape(item["format"])}</td><td colspan="6">not written: {reason}</td></tr>'
             )
             continue
-        accuracy, delegation = item["accuracy"], item["xnnpack"]
+        accuracy, delegation = _share(item), item["xnnpack"]
         cells = (
             item["format"],
             f"{item['size_bytes']:,}",
             f"{100 * accuracy['top1']:.2f}" if accuracy else "",
-            f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}" if accuracy else "",
-            f"{100 * item['argmax_agreement']:.2f}",
+            _interval(accuracy),
+            _agreement(item),
             "" if delegation is None else str(delegation["partitions"]),
             f"{item['time_ms']:.2f}",
         )
@@ -58,16 +86,16 @@ def _table(formats: Sequence[Mapping[str, Any]]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-def _runtimes(formats: Sequence[Mapping[str, Any]]) -> str:
+def _runtimes(formats: Sequence[Mapping[str, Any]], measure: str) -> str:
     """Every format on every runtime that examined it."""
-    rows = ["<tr><th>runtime</th><th>format</th><th>agreement %</th><th>top-1 %</th></tr>"]
+    rows = [f"<tr><th>runtime</th><th>format</th><th>agreement %</th><th>{measure} %</th></tr>"]
     for item in formats:
         for parity in (item, *item.get("elsewhere", ())) if item.get("file") else ():
-            accuracy = parity["accuracy"]
+            accuracy = _share(parity)
             cells = (
                 parity["backend"],
                 item["format"],
-                f"{100 * parity['argmax_agreement']:.2f}",
+                _agreement(parity),
                 f"{100 * accuracy['top1']:.2f}" if accuracy else "",
             )
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
@@ -91,15 +119,18 @@ def _layers(formats: Sequence[Mapping[str, Any]]) -> str:
     return f"<h2>Where precision is lost</h2><table>{''.join(rows)}</table>" if len(rows) > 1 else ""
 
 
-def _picture(formats: Sequence[Mapping[str, Any]]) -> str:
+def _picture(formats: Sequence[Mapping[str, Any]], measure: str) -> str:
     """Accuracy with its interval against size, as SVG; size on a logarithmic axis."""
-    points = [item for item in formats if item["accuracy"]]
+    points = [(item, share) for item in formats if (share := _share(item)) is not None]
     if not points:
         return ""
-    sizes = [item["size_bytes"] / 1000 for item in points]
+    sizes = [item["size_bytes"] / 1000 for item, _ in points]
     first, last = math.log10(min(sizes) / 1.3), math.log10(max(sizes) * 1.6)
-    low = min(item["accuracy"]["low"] for item in points)
-    high = max(item["accuracy"]["high"] for item in points)
+    low = min(share["low"] for _, share in points)
+    high = max(share["high"] for _, share in points)
+    whiskers = (
+        "" if all(share["low"] == share["high"] for _, share in points) else " with its 95 % interval"
+    )
     span = max(high - low, 1e-3)
 
     def x(size_kb: float) -> float:
@@ -112,25 +143,23 @@ def _picture(formats: Sequence[Mapping[str, Any]]) -> str:
         f'<h2>Accuracy against size</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'aria-label="accuracy against size" font-size="12" font-family="sans-serif">',
         f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>',
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">size, kB; top-1 with its 95 % '
-        "interval</text>",
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">size, kB; {measure}{whiskers}</text>',
     ]
     for tick in _ticks(10**first, 10**last):
         parts.append(
             f'<path d="M{x(tick):.1f} {HEIGHT - BOTTOM}v4" stroke="#888"/>'
             f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>'
         )
-    for share in (low, (low + high) / 2, high):
-        parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4:.0f}" text-anchor="end">{share:.1%}</text>')
-    for item, size in zip(points, sizes, strict=True):
-        accuracy = item["accuracy"]
+    for tick in (low, (low + high) / 2, high):
+        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.0f}" text-anchor="end">{tick:.1%}</text>')
+    for (_, accuracy), size in zip(points, sizes, strict=True):
         middle = f"{x(size):.1f}"
         parts.append(
             f'<path d="M{middle} {y(accuracy["low"]):.1f}V{y(accuracy["high"]):.1f}" stroke="#9bc"/>'
             f'<circle cx="{middle}" cy="{y(accuracy["top1"]):.1f}" r="4" fill="#146"/>'
         )
-    dots = [(x(size), y(item["accuracy"]["top1"])) for item, size in zip(points, sizes, strict=True)]
-    for item, dot, label in zip(points, dots, _label_places(dots), strict=True):
+    dots = [(x(size), y(share["top1"])) for (_, share), size in zip(points, sizes, strict=True)]
+    for (item, _), dot, label in zip(points, dots, _label_places(dots), strict=True):
         parts.append(
             f'<path d="M{dot[0]:.1f} {dot[1]:.1f}L{label[0]:.1f} {label[1]:.1f}" stroke="#bbb"/>'
             f'<text x="{label[0] + 3:.1f}" y="{label[1] + 4:.1f}" stroke="#fff" stroke-width="4" '

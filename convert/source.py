@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,10 +40,13 @@ class SourceModel:
 
     def outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Raw outputs (N, outputs) of uint8 (N, height, width, channels) pictures."""
-        parts = [
-            np.asarray(self.model(pixels[start : start + PREDICT_BATCH].astype(np.float32)))
-            for start in range(0, len(pixels), PREDICT_BATCH)
-        ]
+        with warnings.catch_warnings():
+            # Keras warns of a model that was made with a list of one input.
+            warnings.filterwarnings("ignore", message="The structure of `inputs`")
+            parts = [
+                np.asarray(self.model(pixels[start : start + PREDICT_BATCH].astype(np.float32)))
+                for start in range(0, len(pixels), PREDICT_BATCH)
+            ]
         return np.concatenate(parts)
 
     def predict_images(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

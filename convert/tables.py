@@ -1,6 +1,7 @@
 """Tables of a document, made from the records of conversions, and the check that they still match.
 
-A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is one of `TABLES`.
+A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is one of `TABLES`. Its rows
+come from all records of its kind in a folder, one record per model, in the order of their names.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import json
 import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.layers import ROUNDING_DB
 from convert.output import candidate_file
 from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 
-FORMATS_NAME = "formats.json"
 ARCHITECTURES_NAME = "architectures.json"
-DETECTOR_NAME = "detector.json"
+_CLASSIFIERS, _DETECTORS = "classifier-*.json", "detector-*.json"
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Row = list[str]
 
 
 def run_tables(arguments: Namespace) -> int:
@@ -48,8 +52,23 @@ def publish(report: Mapping[str, Any], document: Path) -> None:
     read_text(document)
     records = document.with_suffix("")
     records.mkdir(exist_ok=True)
-    write_text(records / FORMATS_NAME, json.dumps(report, indent=1) + "\n")
+    write_text(records / record_name(report), json.dumps(report, indent=1) + "\n")
     write_text(document, fill(read_text(document), records))
+
+
+def record_name(report: Mapping[str, Any]) -> str:
+    """Name of the file that keeps a report of `convert all`."""
+    pattern = _DETECTORS if report["task"] == "detect" else _CLASSIFIERS
+    return pattern.replace("*", report["model"])
+
+
+def tables_of(report: Mapping[str, Any]) -> list[str]:
+    """The tables of one report, to be shown at once."""
+    name = record_name(report)
+    made = (
+        table for table in TABLES.values() if any(Path(name).match(pattern) for pattern in table.records)
+    )
+    return [markdown(table.head, table.rows(report)).rstrip() for table in made]
 
 
 def read_text(path: Path) -> str:
@@ -85,17 +104,21 @@ def fill(text: str, records: Path) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[2] not in TABLES:
             raise ContractError(f"unknown table {match[2]!r}; choose one of {', '.join(TABLES)}")
-        name, table = TABLES[match[2]]
-        path = records / name
-        try:
-            made = table(json.loads(read_text(path)))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ContractError(
-                f"{path}: not a record of this program ({error!r}); make it again"
-            ) from None
-        return f"{match[1]}\n{made}\n{match[3]}"
+        table = TABLES[match[2]]
+        paths = sorted(path for pattern in table.records for path in records.glob(pattern))
+        if not paths:
+            raise ContractError(f"{records}: has no {' or '.join(table.records)}")
+        rows = [row for path in paths for row in _rows(table, path)]
+        return f"{match[1]}\n{markdown(table.head, rows)}\n{match[3]}"
 
     return _BLOCK.sub(replace, text)
+
+
+def _rows(table: Table, path: Path) -> list[Row]:
+    try:
+        return table.rows(json.loads(read_text(path)))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ContractError(f"{path}: not a record of this program ({error!r}); make it again") from None
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -104,66 +127,89 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
 
 
-def summary_text(report: Mapping[str, Any]) -> str:
-    """What the figures of a report hold for: one paragraph."""
-    classes = [item for item in report["formats"] if item["file"]]
-    reference = classes[0]["reference_accuracy"] if classes else None
-    accuracy = f" Keras itself: {_accuracy(reference)}." if reference else ""
-    return (
-        f"`{report['model']}` (source {report['source_sha256'][:12]}): {report['macs'] / 1e6:.1f} million "
-        f"multiply-accumulates, {report['parameters']:,} parameters after batch normalization is folded. "
-        f"{report['split']}, n = {report['images']}.{accuracy} Machine: {report['machine']}.\n"
-    )
+def models_rows(report: Mapping[str, Any]) -> list[Row]:
+    """What a model costs, and what its Keras model reaches."""
+    written = [item for item in report["formats"] if item["file"]]
+    reference = _score(written[0], "reference_") if written else "-"
+    pictures = f"{report['images']:,} of {report['split']}"
+    millions = f"{report['macs'] / 1e6:.1f}"
+    cost = [millions, f"{report['parameters']:,}"]
+    return [[report["model"], report["source_sha256"][:12], *cost, pictures, reference, report["machine"]]]
 
 
-def formats_table(report: Mapping[str, Any]) -> str:
+def formats_rows(report: Mapping[str, Any]) -> list[Row]:
     """One row per format: size, accuracy, agreement with Keras, delegation, time."""
-    head = ["format", "bytes", "top-1 % [95 % interval]", "agreement %", "max probability difference"]
-    rows = [
-        [
-            item["format"],
-            f"{item['size_bytes']:,}",
-            _accuracy(item["accuracy"]),
-            f"{100 * item['argmax_agreement']:.2f}",
-            f"{item['max_probability_difference']:.4f}",
-            "-" if item["xnnpack"] is None else str(item["xnnpack"]["partitions"]),
-            f"{item['time_ms']:.2f}",
-        ]
-        if item["file"]
-        else [item["format"], f"not written: {item['reason']}", *[""] * 5]
-        for item in report["formats"]
-    ]
-    return markdown([*head, "XNNPACK pieces", "ms"], rows)
-
-
-def runtimes_table(report: Mapping[str, Any]) -> str:
-    """One row per format and runtime: the paired comparison with Keras."""
-    head = ["format", "runtime", "agreement %", "top-1 %", "difference, points", "McNemar p"]
     rows = []
     for item in report["formats"]:
-        for parity in (item, *item["elsewhere"]) if item["file"] else ():
-            paired, accuracy = parity["paired"], parity["accuracy"]
-            low, high = paired["interval"] if paired else (0.0, 0.0)
+        name = [report["model"], item["format"]]
+        if not item["file"]:
+            rows.append([*name, f"not written: {item['reason']}", *[""] * 6])
+            continue
+        rows.append(
+            [
+                *name,
+                f"{item['size_bytes']:,}",
+                item["sha256"][:12],
+                _score(item),
+                _percent(item["argmax_agreement"]),
+                f"{item['max_probability_difference']:.4f}",
+                *_speed(item),
+            ]
+        )
+    return rows
+
+
+def runtimes_rows(report: Mapping[str, Any]) -> list[Row]:
+    """One row per format and runtime: the paired comparison with Keras."""
+    rows = []
+    for item, parity in _parities(report):
+        paired, accuracy = parity["paired"], parity["accuracy"]
+        low, high = paired["interval"] if paired else (0.0, 0.0)
+        rows.append(
+            [
+                report["model"],
+                item["format"],
+                _runtime(parity),
+                _percent(parity["argmax_agreement"]),
+                _percent(accuracy["top1"]) if accuracy else "-",
+                f"{100 * paired['difference']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+                if paired
+                else "-",
+                f"{paired['p_mid']:.2g}" if paired else "-",
+            ]
+        )
+    return rows
+
+
+def detectors_rows(report: Mapping[str, Any]) -> list[Row]:
+    """One row per format and runtime of a detector."""
+    rows = []
+    for item in report["formats"]:
+        if not item["file"]:
+            rows.append([report["model"], item["format"], f"not written: {item['reason']}", *[""] * 6])
+            continue
+        for place, parity in enumerate((item, *item["elsewhere"])):
+            # Pieces and time are those of the runtime here.
             rows.append(
                 [
+                    report["model"],
                     item["format"],
-                    parity["backend"].replace(" threads=1", ""),
-                    f"{100 * parity['argmax_agreement']:.2f}",
-                    f"{100 * accuracy['top1']:.2f}" if accuracy else "-",
-                    f"{100 * paired['difference']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-                    if paired
-                    else "-",
-                    f"{paired['p_mid']:.2g}" if paired else "-",
+                    f"{item['size_bytes']:,}",
+                    item["sha256"][:12],
+                    _runtime(parity),
+                    _percent(parity["average_precision"]),
+                    _percent(parity["agreement"]),
+                    *(_speed(item) if place == 0 else ("-", "-")),
                 ]
             )
-    return markdown(head, rows)
+    return rows
 
 
-def layers_table(report: Mapping[str, Any]) -> str:
-    """The layers of each format that lose most."""
-    head = ["format", "layer", "operation", "signal to noise, dB", "of that its own loss, dB"]
-    rows = [
+def layers_rows(report: Mapping[str, Any]) -> list[Row]:
+    """The layers of each format that lose most; those with less noise than 8 bits leave are left out."""
+    return [
         [
+            report["model"],
             item["format"],
             layer["name"],
             layer["op"],
@@ -173,61 +219,126 @@ def layers_table(report: Mapping[str, Any]) -> str:
         for item in report["formats"]
         if item["file"]
         for layer in item["worst_layers"]
+        if layer["sqnr_db"] < ROUNDING_DB
     ]
-    return markdown(head, rows)
 
 
-def detector_table(parities: Sequence[Mapping[str, Any]]) -> str:
-    """One row per runtime of what `convert verify` says of a detector."""
-    head = ["model", "runtime", "pictures", "average precision %", "of Keras %", "agreement with Keras %"]
-    rows = [
-        [
-            parity["model"],
-            parity["backend"].replace(" threads=1", ""),
-            f"{parity['images']} of {parity['split']}",
-            *(
-                f"{100 * parity[key]:.2f}"
-                for key in ("average_precision", "reference_average_precision", "agreement")
-            ),
-        ]
-        for parity in parities
-    ]
-    return markdown(head, rows)
-
-
-def architectures_table(record: Mapping[str, Any]) -> str:
+def architectures_rows(record: Mapping[str, Any]) -> list[Row]:
     """One row per architecture: deviation from Keras and XNNPACK's pieces per format."""
-    formats = record["formats"]
-    head = ["architecture", "input", "parameters", *formats, "operations outside of XNNPACK"]
     rows = []
     for item in record["architectures"]:
         cells = []
-        for name in formats:
+        for name in ARCHITECTURE_FORMATS:
             done = item["formats"][name]
             pieces = "" if done["pieces"] is None else f" / {done['pieces']}"
             cells.append(f"{100 * done['deviation']:.2g}{pieces}")
         outside: dict[str, list[str]] = {}
-        for name in formats:
+        for name in ARCHITECTURE_FORMATS:
             if item["formats"][name]["outside"]:
                 outside.setdefault(", ".join(item["formats"][name]["outside"]), []).append(name)
         left = "; ".join(f"{operations} ({', '.join(names)})" for operations, names in outside.items())
         size = "x".join(map(str, item["input"]))
         rows.append([item["architecture"], size, f"{item['parameters']:,}", *cells, left or "none"])
-    return markdown(head, rows)
+    return rows
 
 
-def _accuracy(figures: Mapping[str, float] | None) -> str:
-    if figures is None:
+def _parities(report: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Every format that was written with its figures on every runtime."""
+    return [
+        (item, parity)
+        for item in report["formats"]
+        if item["file"]
+        for parity in (item, *item["elsewhere"])
+    ]
+
+
+def _score(figures: Mapping[str, Any], prefix: str = "") -> str:
+    """Top-1 accuracy with its interval, or the average precision of a detector."""
+    if f"{prefix}average_precision" in figures:
+        return f"{_percent(figures[f'{prefix}average_precision'])} (average precision)"
+    accuracy = figures[f"{prefix}accuracy"]
+    if accuracy is None:
         return "-"
-    return f"{100 * figures['top1']:.2f} [{100 * figures['low']:.2f}, {100 * figures['high']:.2f}]"
+    return f"{_percent(accuracy['top1'])} [{_percent(accuracy['low'])}, {_percent(accuracy['high'])}]"
 
 
-TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "summary": (FORMATS_NAME, summary_text),
-    "formats": (FORMATS_NAME, formats_table),
-    "runtimes": (FORMATS_NAME, runtimes_table),
-    "layers": (FORMATS_NAME, layers_table),
-    "detector": (DETECTOR_NAME, detector_table),
-    "architectures": (ARCHITECTURES_NAME, architectures_table),
+def _speed(item: Mapping[str, Any]) -> tuple[str, str]:
+    pieces = "-" if item["xnnpack"] is None else str(item["xnnpack"]["partitions"])
+    return pieces, f"{item['time_ms']:.2f}"
+
+
+def _runtime(parity: Mapping[str, Any]) -> str:
+    return str(parity["backend"]).replace(" threads=1", "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+ARCHITECTURE_FORMATS = ("float32", "dynamic", "int8", "onnx-float32", "onnx-int8")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a table's rows come from."""
+
+    records: tuple[str, ...]
+    """Patterns of the records' names."""
+    head: tuple[str, ...]
+    rows: Callable[[Any], list[Row]]
+    """Rows of one record."""
+
+
+TABLES = {
+    "models": Table(
+        (_CLASSIFIERS, _DETECTORS),
+        ("model", "source", "million MACs", "parameters", "pictures", "Keras itself, %", "machine"),
+        models_rows,
+    ),
+    "formats": Table(
+        (_CLASSIFIERS,),
+        (
+            "model",
+            "format",
+            "bytes",
+            "SHA-256",
+            "top-1 % [95 % interval]",
+            "agreement %",
+            "max probability difference",
+            "XNNPACK pieces",
+            "ms",
+        ),
+        formats_rows,
+    ),
+    "runtimes": Table(
+        (_CLASSIFIERS,),
+        ("model", "format", "runtime", "agreement %", "top-1 %", "difference, points", "McNemar p"),
+        runtimes_rows,
+    ),
+    "detectors": Table(
+        (_DETECTORS,),
+        (
+            "model",
+            "format",
+            "bytes",
+            "SHA-256",
+            "runtime",
+            "average precision %",
+            "agreement %",
+            "XNNPACK pieces",
+            "ms",
+        ),
+        detectors_rows,
+    ),
+    "layers": Table(
+        (_CLASSIFIERS, _DETECTORS),
+        ("model", "format", "layer", "operation", "signal to noise, dB", "of that its own loss, dB"),
+        layers_rows,
+    ),
+    "architectures": Table(
+        (ARCHITECTURES_NAME,),
+        ("architecture", "input", "parameters", *ARCHITECTURE_FORMATS, "operations outside of XNNPACK"),
+        architectures_rows,
+    ),
 }
-"""Name of a block -> the record that it is made from, and how."""
+"""Name in the document -> what it is made of."""

@@ -13,36 +13,28 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from convert.calibration import CalibrationSet, draw, from_list
 from convert.inspection import CONVERTED, Inspection
-from convert.output import candidate_file, check_out
+from convert.output import candidate_file, check_folder, check_out
 from convert.quiet import captured_stderr
-from convert.source import SourceModel, load_source
-from convert.statement import Statement
 from convert.tflite import CALIBRATED, Recipe, convert_tflite, convert_trained_ranges
-from convert.verify import DEFAULT_MIN_AGREEMENT, TRAINED_MIN_AGREEMENT, report_split
-from convert.write import Exam, reference_answers, write_tflite
+from convert.verify import TRAINED_MIN_AGREEMENT, report_split
+from convert.work import is_detector, load, statement_of, threshold_of, work_of
+from convert.write import write_tflite
 from edge_runtime.classifier import Classifier
-from edge_runtime.contract import CropSpec, InputSpec
-from edge_runtime.datasets import LabeledImages, fit_pictures, load_dataset
+from edge_runtime.contract import InputSpec
+from edge_runtime.datasets import fit_pictures, load_dataset
 from edge_runtime.errors import ContractError, EdgeFerError, UsageError
-from edge_runtime.modelfile import read_keras_contract
 
 
 def run_tflite(arguments: Namespace) -> int:
     check_out(arguments.out, ".tflite")
     io = arguments.io or ("int8" if arguments.quantize == "int8" else "float32")
     recipe = Recipe(arguments.quantize, io)
-    if is_detector(arguments.model):
-        return _run_detector(arguments)
-    data = load_dataset(arguments.data)
-    split, images = report_split(data, arguments.split)
-    source = load(arguments)
+    work = work_of(arguments)
+    source, demanded = work.source, None
     ranges = ranges_of(arguments, recipe)
     if ranges is None:
-        calibration = (
-            calibrate(arguments, data, source.contract.input) if recipe.scheme in CALIBRATED else None
-        )
+        calibration = work.calibration() if recipe.scheme in CALIBRATED else None
         progress("converting …")
         graph = convert_tflite(source, recipe, calibration)
         record = recipe.record(calibration)
@@ -51,13 +43,12 @@ def run_tflite(arguments: Namespace) -> int:
 
         progress(f"converting with the ranges of training in {ranges} …")
         trained = read_ranges(ranges)
-        source = fake_quantized(source, trained)
+        source, demanded = fake_quantized(source, trained), TRAINED_MIN_AGREEMENT
         graph = convert_trained_ranges(source)
         record = {**recipe.record(None), "method": "trained ranges", "ranges_sha256": trained.sha256}
     contract = replace(source.contract, quantization=record)
-    progress(f"verifying on {len(images)} images …")
-    threshold = threshold_of(arguments, TRAINED_MIN_AGREEMENT if ranges else DEFAULT_MIN_AGREEMENT)
-    exam = exam_of(arguments, source, split, images, threshold)
+    exam = work.exam(source, demanded)
+    progress(f"verifying on {len(exam.images)} images …")
     done = write_tflite(source, graph, recipe, contract, exam, arguments.out)
     if done.delegation and done.delegation.warning:
         progress(f"warning: {done.delegation.warning}")
@@ -69,60 +60,35 @@ def run_onnx(arguments: Namespace) -> int:
     check_out(arguments.out, ".onnx")
     from convert.onnx import convert_onnx, quantization_record, write_onnx
 
-    data = load_dataset(arguments.data)
-    split, images = report_split(data, arguments.split)
-    source = load(arguments)
-    int8 = arguments.quantize == "int8"
-    calibration = calibrate(arguments, data, source.contract.input) if int8 else None
+    work = work_of(arguments)
+    source = work.source
+    calibration = work.calibration() if arguments.quantize == "int8" else None
     progress("converting …")
     graph = convert_onnx(source, arguments.quantize, calibration, arguments.nchw)
     record = quantization_record(arguments.quantize, calibration)
     contract = replace(source.contract, quantization=record)
-    progress(f"verifying on {len(images)} images …")
-    exam = exam_of(arguments, source, split, images)
+    exam = work.exam()
+    progress(f"verifying on {len(exam.images)} images …")
     done = write_onnx(source, graph, arguments.quantize, contract, exam, arguments.out)
     show(arguments.format, [done.to_json()], [done.to_text()])
     return 0
 
 
-def _run_detector(arguments: Namespace) -> int:
-    from convert.detector import convert_detector
-
-    if arguments.quantize != "int8" or arguments.io not in (None, "int8"):
-        raise UsageError("a detector is converted with --quantize int8 alone")
-    done = convert_detector(
-        load(arguments),
-        arguments.data,
-        arguments.out,
-        calibration_images=arguments.calibration_images,
-        seed=arguments.seed,
-        split=arguments.split,
-        tflite_runtime_python=arguments.tflite_runtime_python,
-    )
-    if done.delegation.warning:
-        progress(f"warning: {done.delegation.warning}")
-    show(arguments.format, [done.to_json()], [done.to_text()])
-    return 0
-
-
 def _verify_detector(arguments: Namespace) -> int:
-    from convert.detector import DEFAULT_MAX_LOSS, verify_detector
+    from convert.detector_exam import DetectionParity
 
-    source, found = load(arguments), []
+    work = work_of(arguments)
+    exam, found, failed = work.exam(), [], []
     for candidate in arguments.candidates:
-        found += verify_detector(
-            source,
-            candidate,
-            arguments.data,
-            split=arguments.split,
-            tflite_runtime_python=arguments.tflite_runtime_python,
-        )
+        parities: list[DetectionParity] = exam.measure(candidate, candidate.name, work.source.contract)
+        for parity in parities:
+            found.append(parity)
+            if exam.judge(candidate, parity, exact=False):
+                failed.append(f"{candidate} on {parity.backend}")
     show(arguments.format, [parity.to_json() for parity in found], [parity.to_text() for parity in found])
-    failed = [f"{item.model} on {item.backend}" for item in found if not item.lost <= DEFAULT_MAX_LOSS]
     if failed:
         raise ContractError(
-            f"average precision fell by more than {DEFAULT_MAX_LOSS:.2%}: {'; '.join(failed)}; "
-            "convert again"
+            f"average precision fell by more than --max-loss: {'; '.join(failed)}; convert again"
         )
     return 0
 
@@ -130,6 +96,8 @@ def _verify_detector(arguments: Namespace) -> int:
 def run_verify(arguments: Namespace) -> int:
     if is_detector(arguments.model):
         return _verify_detector(arguments)
+    if arguments.max_loss is not None:
+        raise UsageError(f"--max-loss is for detectors; {arguments.model} takes --min-agreement")
     data = load_dataset(arguments.data)
     split, images = report_split(data, arguments.split)
     inspection = Inspection(
@@ -161,24 +129,19 @@ def run_verify(arguments: Namespace) -> int:
 
 def run_all(arguments: Namespace) -> int:
     from convert.everything import convert_everything
-    from convert.tables import formats_table, publish, runtimes_table, summary_text
+    from convert.tables import publish, read_text, tables_of
 
-    if is_detector(arguments.model):
-        raise UsageError(f"{arguments.model}: a detector; convert it with the verb tflite")
-    if not arguments.out.is_dir():
-        raise UsageError(f"{arguments.out}: no such folder; make it first")
-    data = load_dataset(arguments.data)
-    split, images = report_split(data, arguments.split)
-    source = load(arguments)
-    calibration = calibrate(arguments, data, source.contract.input)
-    exam = exam_of(arguments, source, split, images)
-    report = convert_everything(source, calibration, exam, arguments.out, progress, arguments.nchw)
+    check_folder(arguments.out)
+    if arguments.document is not None:
+        read_text(arguments.document)  # that it is there, before the long work
+    work = work_of(arguments)
+    calibration, exam = work.calibration(), work.exam()
+    report = convert_everything(work.source, calibration, exam, arguments.out, progress, arguments.nchw)
     formats = report["formats"]
     for item in formats:
         if item["xnnpack_warning"]:
             progress(f"warning: {item['format']}: {item['xnnpack_warning']}")
-    tables = (summary_text(report), formats_table(report), runtimes_table(report))
-    show(arguments.format, formats, [table.rstrip() for table in tables])
+    show(arguments.format, formats, tables_of(report))
     missing = [item["format"] for item in formats if not item["file"]]
     if missing:
         raise ContractError(f"not written: {', '.join(missing)}; the table says why")
@@ -222,6 +185,8 @@ def fitted(pictures: list[npt.NDArray[np.uint8]], spec: InputSpec) -> list[npt.N
 def run_attach(arguments: Namespace) -> int:
     if arguments.model.suffix not in CONVERTED:
         raise UsageError(f"{arguments.model}: expected a .tflite or .onnx file")
+    if not arguments.model.is_file():
+        raise ContractError(f"{arguments.model}: no such model file")
     check_out(arguments.out, arguments.model.suffix)
     from convert.attach import attach_contract
 
@@ -244,58 +209,9 @@ def ranges_of(arguments: Namespace, recipe: Recipe) -> Path | None:
     return beside if beside.exists() else None
 
 
-def threshold_of(arguments: Namespace, default: float = DEFAULT_MIN_AGREEMENT) -> float:
-    """Argmax agreement that is demanded."""
-    return default if arguments.min_agreement is None else float(arguments.min_agreement)
-
-
-def exam_of(
-    arguments: Namespace,
-    source: SourceModel,
-    split: str,
-    images: LabeledImages,
-    threshold: float | None = None,
-) -> Exam:
-    """What candidates are held against: the answers of their source."""
-    demanded = threshold_of(arguments) if threshold is None else threshold
-    answers = reference_answers(source, images)
-    python = getattr(arguments, "tflite_runtime_python", None)
-    return Exam(split, images, answers, demanded, python)
-
-
-def statement_of(arguments: Namespace) -> Statement:
-    """What the command line says of a model without a contract."""
-    return Statement(
-        labels=arguments.labels or (),
-        input_range=arguments.input_range,
-        weights=arguments.weights,
-        input_hw=arguments.input_size,
-        activation=arguments.activation,
-        crop=CropSpec(arguments.crop_margin, arguments.crop_offset_y),
-    )
-
-
-def load(arguments: Namespace) -> SourceModel:
-    """The Keras model that the arguments name."""
-    return load_source(arguments.model, arguments.name, statement_of(arguments))
-
-
-def calibrate(arguments: Namespace, data: LabeledImages, spec: InputSpec) -> CalibrationSet:
-    """Calibration pictures: drawn from Training, or those given by hand."""
-    if arguments.calibration_data is None:
-        return draw(data, spec, arguments.calibration_images, arguments.seed)
-    return from_list(load_dataset(arguments.calibration_data), data, spec)
-
-
 def progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
 def show(form: str, documents: list[dict[str, Any]], texts: list[str]) -> None:
     print(json.dumps(documents, indent=1) if form == "json" else "\n\n".join(texts))
-
-
-def is_detector(path: Path) -> bool:
-    """Whether a `.keras` file says in its contract that it is a detector."""
-    contract = read_keras_contract(path) if path.suffix == ".keras" else None
-    return contract is not None and contract.task == "detect"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from convert.runtimes import Answers
 from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import UNLABELLED, LabeledImages
-from edge_runtime.errors import ContractError, DataError
+from edge_runtime.errors import DataError
 from edge_runtime.metrics import PairedComparison, compare_paired, wilson
 
 REPORT_SPLITS = ("PublicTest", "PrivateTest", "test", "validation")
@@ -137,35 +137,26 @@ def compare(
     )
 
 
-def gate(path: Path, parity: Parity, min_agreement: float, hint: str = "") -> None:
-    """Refuse a candidate that names another class too often.
-
-    Args:
-        hint: what to look at, appended to the message.
-
-    Raises:
-        ContractError: agreement below the threshold.
-    """
-    if not parity.argmax_agreement >= min_agreement:
-        raise ContractError(
-            f"{path} not written: the converted model agrees with its reference on "
-            f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images "
-            f"with {parity.backend}, {min_agreement:.2%} is demanded (--min-agreement){hint}"
-        )
+def judge(path: Path, parity: Parity, min_agreement: float) -> str | None:
+    """Why a candidate is refused that names another class too often; None if it does not."""
+    if parity.argmax_agreement >= min_agreement:
+        return None
+    return (
+        f"{path} not written: the converted model agrees with its reference on "
+        f"{parity.argmax_agreement:.2%} of {parity.images} {parity.split} images "
+        f"with {parity.backend}, {min_agreement:.2%} is demanded (--min-agreement)"
+    )
 
 
-def gate_float(path: Path, parity: Parity) -> None:
-    """Refuse a float32 candidate that computes something else, though it names the same classes.
-
-    Raises:
-        ContractError: a probability differs by more than rounding explains.
-    """
-    if not parity.max_probability_difference <= MAX_FLOAT_DIFFERENCE:
-        raise ContractError(
-            f"{path} not written: nothing was quantized, yet a probability differs from its reference by "
-            f"{parity.max_probability_difference:.2g} with {parity.backend}, more than rounding "
-            f"({MAX_FLOAT_DIFFERENCE:g}); an operation is computed differently"
-        )
+def judge_float(path: Path, parity: Parity) -> str | None:
+    """Why a float32 candidate is refused that computes something else, though it names the same classes."""
+    if parity.max_probability_difference <= MAX_FLOAT_DIFFERENCE:
+        return None
+    return (
+        f"{path} not written: nothing was quantized, yet a probability differs from its reference by "
+        f"{parity.max_probability_difference:.2g} with {parity.backend}, more than rounding "
+        f"({MAX_FLOAT_DIFFERENCE:g}); an operation is computed differently"
+    )
 
 
 def truth_of(images: LabeledImages, contract: ModelContract) -> npt.NDArray[np.int64]:

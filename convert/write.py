@@ -9,35 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from convert.delegation import Delegation, delegation_of
+from convert.exam import Examination, Measured
 from convert.layers import tflite_layer_errors, worst_layers
 from convert.metadata import attach_metadata
 from convert.output import candidate_file
-from convert.quiet import captured_stderr
-from convert.runtimes import Answers, answers_everywhere
 from convert.selftest import make_self_test
 from convert.source import SourceModel
 from convert.tflite import Recipe, convert_tflite, own_version, producer_versions
-from convert.verify import Parity, compare, gate, gate_float
-from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.contract import ModelContract
-from edge_runtime.datasets import LabeledImages, fit_pictures
-from edge_runtime.errors import EdgeFerError
+from edge_runtime.errors import ContractError, EdgeFerError
 from edge_runtime.modelfile import embed_tflite
 
 LAYER_IMAGES = 32
 """Pictures that the per-layer ratio is averaged over."""
-
-
-@dataclass(frozen=True)
-class Exam:
-    """What a candidate is held against."""
-
-    split: str
-    images: LabeledImages
-    reference: Answers
-    min_agreement: float
-    tflite_runtime_python: Path | None = None
-    """Python of an environment with tflite-runtime, where `.tflite` candidates are examined as well."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +32,9 @@ class Conversion:
     recipe: str
     size_bytes: int
     sha256: str
-    parity: Parity
+    parity: Measured
     delegation: Delegation | None
-    elsewhere: tuple[Parity, ...] = ()
+    elsewhere: tuple[Measured, ...] = ()
     """The same on other runtimes."""
 
     def to_json(self) -> dict[str, Any]:
@@ -72,20 +56,15 @@ class Conversion:
         return "\n".join([*lines, *(parity.to_text() for parity in (self.parity, *self.elsewhere))])
 
 
-def reference_answers(source: SourceModel, images: LabeledImages) -> Answers:
-    """Answers of the Keras model itself."""
-    return Answers(source.contract.labels, source.predict_images(images.images), "Keras")
-
-
 def write_tflite(
     source: SourceModel,
     graph: bytes,
     recipe: Recipe,
     contract: ModelContract,
-    exam: Exam,
+    exam: Examination,
     out: Path,
 ) -> Conversion:
-    """Embed the contract, reload the file through the device's classifier, compare, then rename.
+    """Embed the contract, reload the file as the device does, compare, then rename.
 
     Args:
         graph: bytes of the `.tflite` graph without metadata.
@@ -94,34 +73,36 @@ def write_tflite(
     Raises:
         ContractError: the file does not compute what the reference computes; nothing is written.
     """
+    contract = exam.describe(graph, contract)
     sealed = attach_metadata(graph, contract, own_version())
     contract = replace(
         contract,
         producer={**contract.producer, **producer_versions()},
-        self_test=make_self_test(sealed, contract.input),
+        self_test=make_self_test(sealed, contract.input, exam.vectors(contract.input)),
     )
 
     def hint() -> str:
-        return _layer_hint(source, graph, exam.images)
+        return _layer_hint(source, graph, exam)
 
-    final, parity, elsewhere = write_verified(
-        lambda current: embed_tflite(sealed, current), contract, exam, out, "litert", hint
+    final, parities = write_verified(
+        lambda current: embed_tflite(sealed, current), contract, exam, out, hint
     )
     digest = hashlib.sha256(final).hexdigest()
-    return Conversion(out, recipe.name, len(final), digest, parity, delegation_of(sealed), elsewhere)
+    return Conversion(
+        out, recipe.name, len(final), digest, parities[0], delegation_of(sealed), parities[1:]
+    )
 
 
 def write_verified(
     embed: Callable[[ModelContract], bytes],
     contract: ModelContract,
-    exam: Exam,
+    exam: Examination,
     out: Path,
-    backend: str,
     hint: Callable[[], str] = str,
-) -> tuple[bytes, Parity, tuple[Parity, ...]]:
+) -> tuple[bytes, tuple[Measured, ...]]:
     """Write a candidate under a temporary name, put it to the exam, and rename it if it passes.
 
-    It has to pass on every runtime that is there: `backend`, and tflite-runtime for a `.tflite` file.
+    It has to pass on every runtime that is there.
 
     Args:
         embed: makes the file's bytes from a contract.
@@ -132,34 +113,24 @@ def write_verified(
     """
     with candidate_file(out) as temporary:
         temporary.write_bytes(embed(contract))
-        given, _ = answers_everywhere(temporary, exam.images.images, exam.tflite_runtime_python)
-        parities = [
-            compare(out.name, answers, exam.reference, contract, exam.images, exam.split)
-            for answers in given
-        ]
+        parities = exam.measure(temporary, out.name, contract)
         for parity in parities:
-            if not parity.argmax_agreement >= exam.min_agreement:
-                gate(out, parity, exam.min_agreement, hint())
-            if contract.quantization.get("scheme") == "float32":
-                gate_float(out, parity)
-        parity, *elsewhere = parities
-        figures = {key: value for key, value in parity.to_json().items() if key != "model"}
+            problem = exam.judge(out, parity, exact=contract.quantization.get("scheme") == "float32")
+            if problem:
+                raise ContractError(problem + hint())
+        figures = {key: value for key, value in parities[0].to_json().items() if key != "model"}
         data = embed(replace(contract, validation={**contract.validation, "conversion": figures}))
         temporary.write_bytes(data)
         # The figures were added after the comparison: read the final bytes once more.
-        with captured_stderr():
-            final = Classifier.load(temporary, backend=backend)
-        self_test(final)
-        final.close()
-    return data, parity, tuple(elsewhere)
+        exam.prove(temporary)
+    return data, tuple(parities)
 
 
-def _layer_hint(source: SourceModel, graph: bytes, images: LabeledImages) -> str:
+def _layer_hint(source: SourceModel, graph: bytes, exam: Examination) -> str:
     """Name the layer that loses most, for the message of a closed gate."""
     try:
         exact = convert_tflite(source, Recipe("float32"), None)
-        pixels = fit_pictures(images.images[:LAYER_IMAGES], source.contract.input)
-        errors = tflite_layer_errors(exact, graph, pixels)
+        errors = tflite_layer_errors(exact, graph, exam.pixels(source.contract, LAYER_IMAGES))
     except EdgeFerError:
         return ""
     worst = worst_layers(errors, 1)

@@ -195,6 +195,14 @@ def test_a_full_disk(
     assert out.read_bytes() == EARLIER
 
 
+def test_a_folder_that_may_not_be_written_to(
+    attempt: Attempt, keras_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before the work; whoever runs the tests as root may write everywhere."""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert "may not be written to" in attempt(keras_file, out=tmp_path / "new.tflite", code=2)
+
+
 def test_no_room_for_temporary_files(
     attempt: Attempt, keras_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +221,7 @@ def test_interrupted(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convert.write.answers_everywhere", interrupt)
+    monkeypatch.setattr("convert.exam.answers_everywhere", interrupt)
     out = tmp_path / "out.tflite"
     out.write_bytes(EARLIER)
     arguments = ["tflite", str(keras_file), "--quantize", "float32", "--data", str(data_file)]
@@ -221,6 +229,21 @@ def test_interrupted(
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     assert [item.name for item in tmp_path.iterdir()] == ["out.tflite"]
     assert out.read_bytes() == EARLIER
+
+
+def test_attach_says_first_that_the_file_is_missing(tmp_path: Path, capsys: Any) -> None:
+    missing, out = tmp_path / "no.tflite", tmp_path / "out.tflite"
+    assert main(["attach-contract", str(missing), "--out", str(out)]) == 1
+    assert capsys.readouterr().err == f"error: {missing}: no such model file\n"
+
+
+def test_a_document_that_is_missing_is_said_before_the_work(
+    keras_file: Path, data_file: Path, tmp_path: Path, capsys: Any
+) -> None:
+    arguments = ["all", str(keras_file), "--data", str(data_file), "--out", str(tmp_path)]
+    assert main([*arguments, "--document", str(tmp_path / "no.md")]) == 2
+    assert "no.md: cannot be read" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_verify_and_attach_refuse_truncated_files(

@@ -35,8 +35,8 @@ def test_every_format_is_written_and_runs(
         self_test(classifier)
         assert row["size_bytes"] == (tmp_path / row["file"]).stat().st_size
         assert row["time_ms"] > 0
-    document = json.loads((tmp_path / "report.json").read_text())
-    html = (tmp_path / "report.html").read_text()
+    document = json.loads((tmp_path / "report-tiny.json").read_text())
+    html = (tmp_path / "report-tiny.html").read_text()
     assert all(f">{name}</td>" in html for name in FORMATS)
     lost = html.split("Where precision is lost")[1]
     assert all(f">{layer['name']}</td>" in lost for row in rows for layer in row["worst_layers"])
@@ -54,7 +54,15 @@ def test_computation_is_counted_as_by_hand(source: SourceModel) -> None:
 def test_a_format_that_failed_keeps_its_reason_on_the_page() -> None:
     failed = {"format": "int8", "time_ms": None, "reason": "agreement <b>low</b>"}
     html = page(
-        {"model": "m", "macs": 1, "parameters": 1, "split": "test", "images": 3, "formats": [failed]}
+        {
+            "model": "m",
+            "task": "softmax",
+            "macs": 1,
+            "parameters": 1,
+            "split": "test",
+            "images": 3,
+            "formats": [failed],
+        }
     )
     assert "not written: agreement &lt;b&gt;low&lt;/b&gt;" in html
     assert "<svg" not in html

@@ -11,9 +11,10 @@ import pytest
 
 from convert.__main__ import main
 from convert.calibration import CalibrationSet, draw
+from convert.exam import Exam, reference_answers
 from convert.source import SourceModel
 from convert.tflite import Recipe, convert_tflite
-from convert.write import Conversion, Exam, reference_answers, write_tflite
+from convert.write import Conversion, write_tflite
 from edge_runtime.datasets import LabeledImages
 from edge_runtime.errors import ContractError
 from edge_runtime.modelfile import embed_tflite, read_tflite, split_tflite

@@ -15,9 +15,12 @@ from convert.__main__ import main
 from convert.calibration import CalibrationSet, draw
 from convert.delegation import delegation_of
 from convert.exactness import with_exact_rescaling
+from convert.exam import Exam, reference_answers
+from convert.selftest import FLOAT_OTHERS, STEPPED_OTHERS, make_self_test
 from convert.source import SourceModel, load_source
 from convert.tflite import Recipe, convert_tflite
-from convert.write import Exam, reference_answers, write_tflite
+from convert.verify import Parity
+from convert.write import write_tflite
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.datasets import LabeledImages
 from edge_runtime.errors import ContractError, UsageError
@@ -27,6 +30,25 @@ from tests.convert.conftest import smooth_pictures
 from tests.data.make_tiny_model import tiny_contract
 
 pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize(
+    ("scheme", "share"),
+    [
+        ("float32", FLOAT_OTHERS),
+        ("float16", FLOAT_OTHERS),
+        ("dynamic", STEPPED_OTHERS),
+        ("int8", STEPPED_OTHERS),
+    ],
+)
+def test_other_runtimes_may_round_otherwise_where_the_graph_rounds(
+    source: SourceModel, pictures: LabeledImages, scheme: str, share: float
+) -> None:
+    """Though this runtime's own kernels agree: how dynamic ranges round is known to the other one alone."""
+    calibration = draw(pictures, source.contract.input, 20, seed=1)
+    test = make_self_test(convert_tflite(source, Recipe(scheme), calibration), source.contract.input)
+    largest = max(abs(value) for values in test.outputs for value in values)
+    assert test.tolerance_for("tflite-runtime") == pytest.approx(share * largest, rel=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +146,7 @@ def test_every_scheme_passes_the_gate(
     exam = Exam("PublicTest", images, reference_answers(source, images), agreement)
     contract = replace(source.contract, quantization=recipe.record(calibration))
     done = write_tflite(source, graph, recipe, contract, exam, tmp_path / "a.tflite")
+    assert isinstance(done.parity, Parity)
     assert done.parity.argmax_agreement >= agreement
     classifier = Classifier.load(done.out)
     assert classifier.backend.input.dtype == np.dtype(io)
