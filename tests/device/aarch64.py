@@ -61,7 +61,7 @@ def check(mirror: str | None, qemu: Path | None, jobs: int, quick: bool, write_d
     measured = [system for system in systems if system.key not in EXTRAS]
     for system in systems:
         root = system.tree(mirror)
-        _install(system, wheel)
+        install(system, wheel)
         failures += _alignment_failures(system)
         runs += [Run(system, name, root) for name in (QUICK if quick else system.processors)]
     sizes.report({system.name: system.site for system in measured}, write_docs)
@@ -84,7 +84,13 @@ def fetch_portrait() -> Path:
     return found
 
 
-def _install(system: System, wheel: Path) -> None:
+def install(system: System, wheel: Path) -> None:
+    """The wheel with all that it requires, for a system.
+
+    Raises:
+        SkippedError: no network.
+        FailedError: the requirements cannot be met there.
+    """
     extra = EXTRAS.get(system.key, "")
     words: list[str | Path] = [f"edge-fer{extra} @ {wheel.as_uri()}"]
     if system.suite == "bookworm":

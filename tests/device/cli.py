@@ -21,7 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     armhf = checks.add_parser("armhf", help="32-bit Raspberry Pi OS 12, emulated")
     camera = checks.add_parser("picamera2", help="the camera source on the real Picamera2")
     kiosk = checks.add_parser("kiosk", help="the install path of docs/kiosk.md in a Debian 13 tree")
-    for check in (aarch64, armhf, camera, kiosk):
+    board = checks.add_parser("board", help="the sink gpio on an emulated Raspberry Pi 3B")
+    for check in (aarch64, armhf, camera, kiosk, board):
         check.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
     for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
         check.add_argument("--qemu", type=Path, metavar="FILE", help=f"a {name} to use (10 or later)")
@@ -60,6 +61,10 @@ def main() -> int:
                 from tests.device import kiosk
 
                 kiosk.check(args.mirror)
+            elif args.check == "board":
+                from tests.device import board
+
+                board.check(args.mirror)
             else:
                 from tests.device import armhf
 
