@@ -12,8 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from edge_runtime.errors import EdgeFerError
-
-EXIT_INTERRUPTED = 130
+from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 
 VERBS = {
     "accuracy": ("benchmarks.accuracy", "accuracy of model files on labelled pictures"),
@@ -46,15 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in VERBS:
         _overview().parse_args(words)
     verb, rest = words[0], words[1:]
-    module = import_module(VERBS[verb][0])
-    parser = Parser(
-        prog=f"python -m benchmarks {verb}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
+    with leaving_at_once(f"benchmarks {verb}"):
+        module = import_module(VERBS[verb][0])
+        parser = Parser(
+            prog=f"python -m benchmarks {verb}",
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(parser)
+        arguments = parser.parse_args(rest)
     try:
-        code: int = module.run(parser.parse_args(rest))
+        code: int = module.run(arguments)
     except EdgeFerError as error:
         print(f"benchmarks {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(f"benchmarks {verb}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     return code
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edge_runtime.errors import EdgeFerError
+from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 
-EXIT_INTERRUPTED = 130
 SCHEMES = ("float32", "float16", "dynamic", "int8", "int16x8")
 IO_TYPES = ("int8", "uint8", "float32")
 
@@ -207,7 +207,9 @@ def _verb(module: str, function: str) -> Callable[[argparse.Namespace], int]:
     """Import a verb when it is run: help and usage errors answer at once."""
 
     def run(arguments: argparse.Namespace) -> int:
-        code: int = getattr(import_module(module), function)(arguments)
+        with leaving_at_once("convert"):
+            work = getattr(import_module(module), function)
+        code: int = work(arguments)
         return code
 
     return run
@@ -215,7 +217,8 @@ def _verb(module: str, function: str) -> Callable[[argparse.Namespace], int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    arguments = build_parser().parse_args(argv)
+    with leaving_at_once("convert"):
+        arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
     except EdgeFerError as error:
@@ -228,8 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print("convert: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return code
 
 

@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from edge_runtime.errors import EdgeFerError
+from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 
 TRACEBACK_VARIABLE = "EDGE_FER_TRACEBACK"
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
 
 BACKENDS_HELP = "auto, litert, tflite-runtime or onnx (default: %(default)s, the first that is installed)"
 DETECTORS_HELP = "haar, edge, none (the frame is the face) or yunet:FILE"
@@ -147,8 +148,9 @@ def _positive(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb; the exit status: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    with leaving_at_once("edge-fer"):
+        parser = build_parser()
+        args = parser.parse_args(argv)
     try:
         if args.version:
             from importlib.metadata import version
@@ -160,7 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("edge-fer: error: give a verb", file=sys.stderr)
             return 2
         _quiet_opencv()
-        return _run_verb(args)
+        with leaving_at_once("edge-fer"):
+            module = import_module(f"edge_runtime.commands.{args.verb}")
+        return _run_verb(module, args)
     except EdgeFerError as error:
         print(f"edge-fer: error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
@@ -173,10 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _run_verb(args: argparse.Namespace) -> int:
-    from importlib import import_module
-
-    module = import_module(f"edge_runtime.commands.{args.verb}")
+def _run_verb(module: ModuleType, args: argparse.Namespace) -> int:
     try:
         status: int = module.run(args)
         sys.stdout.flush()

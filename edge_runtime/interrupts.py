@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from types import FrameType
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
 
 
 class Interrupts:
@@ -70,3 +74,33 @@ class Interrupts:
             return
         self._ending = exception in self._ends
         raise exception
+
+
+@contextlib.contextmanager
+def leaving_at_once(name: str) -> Iterator[None]:
+    """Ctrl-C ends the process with one line and status 130, as long as nothing is open.
+
+    For heavy imports: an exception in the middle of one may come out as another, or be swallowed by a
+    callback of the import system. A handler of somebody else's stays.
+
+    Args:
+        name: of the program, for the line.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os.write(2, f"{name}: interrupted\n".encode())
+        os._exit(INTERRUPTED)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    try:
+        signal.signal(signal.SIGINT, leave)
+    except ValueError:
+        # Not the main thread, to which signals do not come.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 from edge_runtime.errors import EdgeFerError
+from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 from train.arguments import parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb and return the exit code: 0 ok, 1 the work failed, 2 usage, 130 interrupted."""
-    options = parser().parse_args(arguments)
+    with leaving_at_once("train"):
+        options = parser().parse_args(arguments)
     try:
         options.run(options)
     except EdgeFerError as error:
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("\ntrain: interrupted; the same command resumes", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 
