@@ -1,7 +1,8 @@
-"""`tests/device/run board`: Debian's kernel on QEMU's Raspberry Pi 3B, and the sink gpio on its pins.
+"""`tests/device/run board`: Debian's kernel on QEMU's Raspberry Pi 3B, its pins and a USB camera.
 
 QEMU emulates the board with the registers of its pins, so that the kernel's own driver (pinctrl-bcm2835)
-and character device stand between edge-fer and them. No voltage is measured.
+and character device stand between edge-fer and them; no voltage is measured. The camera is a program behind
+USB/IP, read through the kernel's own uvcvideo; no USB controller is emulated for it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from tests.device.aarch64 import TRIXIE, fetch_portrait, install
 from tests.device.common import FailedError, need, say
 from tests.device.debian import Archive, find_mirror
 from tests.device.initramfs import write_initramfs
+from tests.device.modules import unpack_modules
 from tests.device.wheels import build_wheel
 
 QEMU = "qemu-system-aarch64"
 MACHINE = "raspi3b"
 DEVICE_TREE = "bcm2837-rpi-3-b.dtb"
-GUEST = Path(__file__).with_name("board_guest.py")
+GUEST = ("board_guest.py", "usb_camera.py")
 LIMIT_S = 900.0
-EXPECTED = 8
+MODULES = ("vhci-hcd", "uvcvideo")
+EXPECTED = 12
 """Findings of a whole run."""
-UNNEEDED = frozenset({"__pycache__", "tests", "doc", "man", "locale", "libLiteRtWebGpuAccelerator.so"})
+UNNEEDED = frozenset({"__pycache__", "doc", "man", "locale", "libLiteRtWebGpuAccelerator.so"})
 """The kernel gives half of the board's 1 GB to the first file system, after it has taken its archive."""
 PARAMETERS = (
     "console=ttyS1,115200",
@@ -37,9 +40,11 @@ PARAMETERS = (
     "iomem=relaxed",
     # The board's random numbers come too late for Python's start.
     "PYTHONHASHSEED=0",
+    "PYTHONPATH=/guest",
     "rdinit=/usr/bin/python3.13",
     "--",
-    "/guest/board_guest.py",
+    "-m",
+    "tests.device.board_guest",
 )
 
 
@@ -59,8 +64,12 @@ def check(mirror: str | None) -> None:
     install(TRIXIE, wheel)
     with tempfile.TemporaryDirectory(prefix="edge-fer-board-") as scratch:
         folder = Path(scratch)
-        (folder / "guest").mkdir()
-        shutil.copy(GUEST, folder / "guest")
+        # A package as here, so that the guest's half imports its neighbours by the same names.
+        package = folder / "guest" / "tests" / "device"
+        package.mkdir(parents=True)
+        for name in GUEST:
+            shutil.copy(Path(__file__).with_name(name), package)
+        unpack_modules(kernel / "usr" / "lib" / "modules", MODULES, folder / "guest" / "modules")
         photograph = folder / "portrait" / portrait.relative_to(portrait.parents[3])
         photograph.parent.mkdir(parents=True)
         shutil.copy(portrait, photograph)

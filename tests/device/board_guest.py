@@ -1,4 +1,4 @@
-"""The half of the board's check that runs on it, as its first process: the sink gpio on a real kernel.
+"""The half of the board's check that runs on it, as its first process: GPIO and a USB camera.
 
 Pins are read from the processor's own registers (BCM2835 ARM Peripherals, chapter 6), behind the driver's
 back. Prints one line `finding NAME: ok|FAILED SAID` per check and `end` at last; the machine is ended from
@@ -14,9 +14,16 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tests.device.usb_camera import MJPEG, NAME, UsbCamera
 
 MOUNTS = (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp"))
 SITES = ("/site", "/portrait")
@@ -25,7 +32,14 @@ REGISTERS = 0x3F200000
 LEVELS = 0x34
 """Offset of GPLEV0; GPFSEL0 is the first register."""
 INPUT, OUTPUT = 0, 1
+INIT_MODULE = 105
+"""Number of the system call on 64-bit ARM."""
 RUN_LIMIT_S = 300.0
+MODULES = Path("/guest/modules")
+SIZES = ((640, 480), (320, 240))
+PLACES = 16
+"""Where the bar of a picture can be."""
+DARK, BRIGHT = 30, 220
 
 
 class Pins:
@@ -50,25 +64,160 @@ class Pins:
         return int(word)
 
 
+class Film:
+    """What the camera sees: a bright bar that moves on by one place from picture to picture."""
+
+    def __init__(self) -> None:
+        self.camera = UsbCamera(self.picture, SIZES)
+        self.broken = False
+
+    def picture(self, number: int) -> bytes:
+        """A JPEG of the size that was chosen last; cut off while `broken`."""
+        import cv2
+        import numpy as np
+
+        chosen = self.camera.committed
+        width, height = SIZES[chosen[-1][1] if chosen else 0]
+        image = np.full((height, width), DARK, np.uint8)
+        unit = width // PLACES
+        image[:, number % PLACES * unit :][:, :unit] = BRIGHT
+        data = cv2.imencode(".jpg", image)[1].tobytes()
+        return data[: len(data) // 2] if self.broken else data
+
+
 def main() -> None:
     libc = ctypes.CDLL(None)
     for kind, place in MOUNTS:
         libc.mount(kind.encode(), place.encode(), kind.encode(), 0, None)
     sys.path[:0] = SITES
     pins = Pins()
-    for work in (chips, condition, active_low, pulse, in_use, wrong_line, whole_program, killed):
+    load_modules(libc)
+    film = Film()
+    pin_checks = (chips, condition, active_low, pulse, in_use, wrong_line, whole_program, killed)
+    camera_checks = (motion_jpeg, newest_frames, broken_pictures, unplugged)
+    works: list[partial[str]] = [partial(work, film) for work in camera_checks]
+    works += [partial(work, pins) for work in pin_checks]
+    for work in works:
         try:
-            said, verdict = work(pins), "ok"
+            said, verdict = work(), "ok"
         except AssertionError as error:
             said, verdict = str(error), "FAILED"
         except Exception as error:
             trace = " ".join(traceback.format_tb(error.__traceback__)[-1].split())
             said, verdict = f"{type(error).__name__}: {error} {trace}", "FAILED"
-        print(f"finding {work.__name__.replace('_', ' ')}: {verdict} {said}", flush=True)
+        print(f"finding {work.func.__name__.replace('_', ' ')}: {verdict} {said}", flush=True)
     print("end", flush=True)
     # A first process that ends is a panic; whoever started the machine ends it.
     while True:
         time.sleep(60)
+
+
+def open_camera(size_wh: tuple[int, int] = SIZES[0], tries: int = 0) -> Any:
+    from edge_runtime.sources import SourceOptions, open_source
+
+    wait_for(Path("/dev/video0").exists, "the camera's device", 60)
+    options = SourceOptions(size_wh=size_wh, rate_hz=5, color=True, stall_timeout_s=60, reopen_tries=tries)
+    return open_source("v4l2:0", options)
+
+
+def place_of(frame: Any) -> int:
+    """Where the bar is; the picture must be as it was drawn."""
+    unit = frame.luma.shape[1] // PLACES
+    columns = frame.luma.mean(axis=0).reshape(PLACES, unit).mean(axis=1)
+    place = int(columns.argmax())
+    assert abs(columns[place] - BRIGHT) < 6, f"the bar is at {columns[place]:.0f}, not {BRIGHT}"
+    rest = columns[[index for index in range(PLACES) if index != place]]
+    assert abs(rest - DARK).max() < 6, f"the ground is at {rest.min():.0f} to {rest.max():.0f}, not {DARK}"
+    return place
+
+
+def motion_jpeg(film: Film) -> str:
+    from edge_runtime.sources.listing import list_sources
+
+    film.camera.plug()
+    said = []
+    for number, size_wh in enumerate(SIZES):
+        source = open_camera(size_wh)
+        frames = source.frames()
+        places, indices = [], []
+        for _ in range(6):
+            frame = next(frames)
+            expect(frame.luma.shape, size_wh[::-1], "shape")
+            expect(frame.bgr.shape, (*size_wh[::-1], 3), "shape in colour")
+            places.append(place_of(frame))
+            indices.append(frame.index)
+        source.close()
+        expect(film.camera.committed[-1], (MJPEG, number), "format and size that were chosen")
+        moved = [(b - a) % PLACES for a, b in pairwise(places)]
+        counted = [b - a for a, b in pairwise(indices)]
+        expect(moved, counted, "the bar's steps against the frames' numbers")
+        said.append(source.description)
+    entries = [entry for entry in list_sources() if entry.source.startswith("v4l2:")]
+    assert any(NAME in entry.description and entry.usable for entry in entries), f"listed: {entries}"
+    return "; ".join(said)
+
+
+def newest_frames(film: Film) -> str:
+    source = open_camera()
+    frames = source.frames()
+    before = next(frames)
+    index, dropped, place = before.index, before.dropped, place_of(before)
+    time.sleep(3)
+    after = next(frames)
+    steps = after.index - index
+    assert steps > 2, f"after 3 s the next frame is {steps} further on"
+    expect(after.dropped - dropped, steps - 1, "dropped")
+    expect((place_of(after) - place) % PLACES, steps % PLACES, "the bar's steps")
+    source.close()
+    return f"{steps} frames on after 3 s"
+
+
+def broken_pictures(film: Film) -> str:
+    """A cut-off JPEG is passed over or shown as far as it goes; the frames after it are sound."""
+    source = open_camera(tries=5)
+    frames = source.frames()
+    place_of(next(frames))
+    film.broken = True
+    began_s = time.monotonic()
+    damaged = sound = 0
+    while sound < 5:
+        frame = next(frames)
+        expect(frame.luma.shape, SIZES[0][::-1], "shape")
+        if time.monotonic() - began_s > 2:
+            film.broken = False
+        try:
+            place_of(frame)
+            sound += not film.broken
+        except AssertionError:
+            damaged += 1
+            sound = 0
+            assert time.monotonic() - began_s < 120, "damaged to the end"
+    source.close()
+    return f"{damaged} damaged frames, then sound ones"
+
+
+def unplugged(film: Film) -> str:
+    source = open_camera(tries=8)
+    indices = []
+    for frame in source.frames():
+        place_of(frame)
+        indices.append(frame.index)
+        if len(indices) == 3:
+            film.camera.unplug()
+            threading.Timer(4, film.camera.plug).start()
+        if len(indices) == 8:
+            break
+    source.close()
+    film.camera.unplug()
+    expect(indices, sorted(set(indices)), "numbers of the frames")
+    return f"frames {', '.join(map(str, indices))}"
+
+
+def load_modules(libc: ctypes.CDLL) -> None:
+    for path in sorted(MODULES.iterdir()):
+        image = path.read_bytes()
+        if libc.syscall(INIT_MODULE, image, ctypes.c_ulong(len(image)), b""):
+            print(f"{path.name}: not loaded", flush=True)
 
 
 def expect(found: object, wanted: object, what: str) -> None:

@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     armhf = checks.add_parser("armhf", help="32-bit Raspberry Pi OS 12, emulated")
     camera = checks.add_parser("picamera2", help="the camera source on the real Picamera2")
     kiosk = checks.add_parser("kiosk", help="the install path of docs/kiosk.md in a Debian 13 tree")
-    board = checks.add_parser("board", help="the sink gpio on an emulated Raspberry Pi 3B")
+    board = checks.add_parser("board", help="GPIO and a USB camera on an emulated Raspberry Pi 3B")
     for check in (aarch64, armhf, camera, kiosk, board):
         check.add_argument("--mirror", metavar="URL", help="Debian mirror (default: as in apt's sources)")
     for check, name in ((aarch64, "qemu-aarch64"), (armhf, "qemu-arm")):
