@@ -7,6 +7,7 @@ without AVX-512. Figures of the two are not comparable, so every record names th
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import re
@@ -14,17 +15,22 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.sampler import MeasurementError, run_watched
 
 COUNTED_CALLS = 100
-VALGRIND_CALLS = (10, 310)
-"""Two runs: their difference leaves out start-up, import and load. These vary by about two million
-instructions from run to run, so the difference must span many calls to make that small."""
-_VALGRIND_TIMEOUT_S = 900
+FEW_CALLS, PROBE_CALLS, MOST_CALLS = 10, 30, 310
+"""Calls of runs in valgrind: the difference of two runs leaves out start-up, import and load."""
+RUN_NOISE = 2e6
+"""Instructions by which those vary from run to run; enough calls make that a small share of a call."""
+PRECISION = 0.002
+"""That share. Valgrind emulates every multiply-add of floating-point kernels: seconds per call, so that
+there are no more calls than needed."""
+_VALGRIND_TIMEOUT_S = 3600
+"""Of one run; the machine may have other things to do."""
 
 _SYSCALLS = {"x86_64": 298, "aarch64": 241, "armv7l": 364}
 _TYPE_HARDWARE, _COUNT_INSTRUCTIONS = 0, 1
@@ -75,9 +81,33 @@ def count_instructions(job: Mapping[str, Any]) -> tuple[float | None, str | None
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return None, None
-    few, many = VALGRIND_CALLS
-    first, second = (_callgrind(valgrind, {**job, "calls": calls}) for calls in (few, many))
-    return (second - first) / (many - few), _valgrind_version(valgrind)
+    per_call = per_call_of(lambda calls: _callgrind(valgrind, {**job, "calls": calls}))
+    return per_call, _valgrind_version(valgrind)
+
+
+def per_call_of(total: Callable[[int], int]) -> float:
+    """Instructions per call from the totals of runs, precise to about `PRECISION`.
+
+    Args:
+        total: instructions of a whole run with so many calls.
+
+    Raises:
+        MeasurementError: more calls took no more instructions.
+    """
+    start = total(FEW_CALLS)
+    calls = PROBE_CALLS
+    per_call = (total(calls) - start) / (calls - FEW_CALLS)
+    if per_call > 0:
+        wanted = min(math.ceil(RUN_NOISE / (PRECISION * per_call)) + FEW_CALLS, MOST_CALLS)
+        if wanted <= calls:
+            return per_call
+        calls = wanted
+    else:
+        calls = MOST_CALLS  # so little per call that the noise hid it
+    per_call = (total(calls) - start) / (calls - FEW_CALLS)
+    if per_call <= 0:
+        raise MeasurementError("more calls took no more instructions; count again")
+    return per_call
 
 
 def _callgrind(valgrind: str, job: Mapping[str, Any]) -> int:

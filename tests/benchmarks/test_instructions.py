@@ -1,6 +1,13 @@
 import pytest
 
-from benchmarks.instructions import InstructionCounter, instructions_in
+from benchmarks.instructions import (
+    FEW_CALLS,
+    MOST_CALLS,
+    PROBE_CALLS,
+    InstructionCounter,
+    instructions_in,
+    per_call_of,
+)
 from benchmarks.profile import operator_times
 from benchmarks.sampler import MeasurementError
 
@@ -28,6 +35,37 @@ def test_the_total_of_a_callgrind_file() -> None:
 def test_a_callgrind_file_without_total_is_refused() -> None:
     with pytest.raises(MeasurementError, match="no total"):
         instructions_in("events: Ir\n")
+
+
+@pytest.mark.parametrize(
+    ("per_call", "calls"),
+    [
+        (60e6, [FEW_CALLS, PROBE_CALLS]),
+        (12e6, [FEW_CALLS, PROBE_CALLS, FEW_CALLS + 84]),
+        (5e6, [FEW_CALLS, PROBE_CALLS, FEW_CALLS + 200]),
+        (1e4, [FEW_CALLS, PROBE_CALLS, MOST_CALLS]),
+    ],
+)
+def test_cheap_calls_are_counted_more_often_than_dear_ones(per_call: float, calls: list[int]) -> None:
+    asked = []
+
+    def total(count: int) -> int:
+        asked.append(count)
+        return int(4e9 + per_call * count)
+
+    assert per_call_of(total) == pytest.approx(per_call)
+    assert asked == calls
+
+
+def test_noise_between_runs_stays_a_small_share() -> None:
+    noise = iter((1e6, 1e6, -1e6))
+    found = per_call_of(lambda count: int(4e9 + 12e6 * count + next(noise)))
+    assert found == pytest.approx(12e6, rel=0.0025)
+
+
+def test_runs_that_do_not_grow_are_refused() -> None:
+    with pytest.raises(MeasurementError, match="count again"):
+        per_call_of(lambda count: int(4e9))
 
 
 def test_more_work_takes_more_instructions() -> None:
