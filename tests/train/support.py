@@ -78,3 +78,17 @@ def interrupt_at(patch: pytest.MonkeyPatch, method: str, count: int, moment: str
             raise KeyboardInterrupt
 
     patch.setattr(loop._EpochEnd, method, interrupted)
+
+
+def compute_eagerly(patch: pytest.MonkeyPatch) -> None:
+    """Have models compute step by step: tracing a graph takes longer than the few steps of a test."""
+    import keras
+
+    # The class that defines it: a loaded model is compiled only if `compile` was not overridden.
+    owner = next(kind for kind in keras.Model.__mro__ if "compile" in vars(kind))
+    compile_model = owner.compile
+
+    def compile_eagerly(model: Any, *arguments: Any, **named: Any) -> None:
+        compile_model(model, *arguments, **{**named, "run_eagerly": True})
+
+    patch.setattr(owner, "compile", compile_eagerly)

@@ -15,7 +15,15 @@ pytest.importorskip("tensorflow")
 import keras
 
 from edge_runtime.modelfile import read_keras_contract
-from tests.train.support import CLASSES, RECIPE, faces, interrupt_at, write_npz, write_recipe
+from tests.train.support import (
+    CLASSES,
+    RECIPE,
+    compute_eagerly,
+    faces,
+    interrupt_at,
+    write_npz,
+    write_recipe,
+)
 from train.__main__ import main
 from train.inference import load_trained
 
@@ -46,6 +54,9 @@ learning_rate = 0.001
 train_layers = ["logits", "stage1_block1*"]
 """
 
+EAGER = (PHASED,)
+"""Recipes that compute step by step here; the other one runs the graphs that users run."""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -58,7 +69,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, Pat
     folder = tmp_path_factory.mktemp("runs")
     runs = {RECIPE: folder / "plain", PHASED: folder / "phased"}
     for text, out in runs.items():
-        assert fit(write_recipe(folder / "tiny.toml", text), data, out, "--tensorboard") == 0
+        with pytest.MonkeyPatch.context() as patch:
+            if text in EAGER:
+                compute_eagerly(patch)
+            assert fit(write_recipe(folder / "tiny.toml", text), data, out, "--tensorboard") == 0
     return runs
 
 
@@ -115,6 +129,8 @@ def test_interrupted_equals_uninterrupted(
     interruptions: list[tuple[str, int, str]],
 ) -> None:
     recipe, cut = write_recipe(tmp_path / "tiny.toml", text), tmp_path / "cut"
+    if text in EAGER:
+        compute_eagerly(monkeypatch)
     for method, count, moment in interruptions:
         with monkeypatch.context() as patch:
             interrupt_at(patch, method, count, moment)

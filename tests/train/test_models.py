@@ -14,7 +14,7 @@ import keras
 
 from edge_runtime.datasets import FER2013_LABELS
 from edge_runtime.errors import UsageError
-from tests.train.support import faces, write_npz
+from tests.train.support import compute_eagerly, faces, write_npz
 from train.__main__ import main
 from train.inference import load_trained
 from train.models import build_model, merge_branches
@@ -67,7 +67,8 @@ def test_mistakes_are_named() -> None:
 
 
 @pytest.mark.parametrize("recipe", OWN)
-def test_every_recipe_makes_a_step(tmp_path: Path, recipe: str) -> None:
+def test_every_recipe_makes_a_step(tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_eagerly(monkeypatch)
     data = replace(faces(42, 48, classes=FER2013_LABELS), splits=np.full(42, "Training"))
     arguments = ["--data", str(write_npz(tmp_path / "faces.npz", data)), "--out", str(tmp_path / "run")]
     assert main(["fit", "--recipe", recipe, "--epochs", "1", *arguments]) == 0

@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 import keras
 
 from edge_runtime.datasets import FER2013_LABELS
-from tests.train.support import faces, write_npz
+from tests.train.support import compute_eagerly, faces, write_npz
 from train import fit, run
 from train.__main__ import main
 from train.inference import predict_outputs
@@ -51,12 +51,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(run.RunFolder, "save", lambda *arguments: None)
     monkeypatch.setattr(run.RunFolder, "save_best", lambda *arguments: None)
     monkeypatch.setattr(run.RunFolder, "load_best", lambda *arguments: None)
-    compile_model = keras.Model.compile
-
-    def compile_eagerly(model: keras.Model, *arguments: Any, **named: Any) -> None:
-        compile_model(model, *arguments, **named, run_eagerly=True)
-
-    monkeypatch.setattr(keras.Model, "compile", compile_eagerly)
+    compute_eagerly(monkeypatch)
     return result
 
 

@@ -17,6 +17,7 @@ from edge_runtime.detectors.decoding import Decoding  # noqa: E402
 from edge_runtime.errors import DataError, UsageError  # noqa: E402
 from edge_runtime.modelfile import read_keras_contract  # noqa: E402
 from tests.train.detection.support import RECIPE, boxed_images, write_yolo  # noqa: E402
+from tests.train.support import compute_eagerly  # noqa: E402
 from train.detection import loop  # noqa: E402
 from train.detection.evaluate import quality, threshold_for_alarms  # noqa: E402
 from train.detection.recipe import DetectionRecipe, DetectionScheduleSection, detection_recipe  # noqa: E402
@@ -114,7 +115,10 @@ def test_recall_counts_tall_faces_alone() -> None:
     assert (result.false_alarms, result.empty_pictures) == (1, 1)
 
 
-def test_a_run_starts_from_the_weights_of_another(data: Path, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_weights_of_another(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_eagerly(monkeypatch)
     made = recipe(1)
     first = loop.fit_detector(made, data, tmp_path / "first", seed=3)
     still = replace(made, train=replace(made.train, learning_rate=1e-9))
