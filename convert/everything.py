@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convert.calibration import CalibrationSet
-from convert.cost import count_cost, machine_name, median_time_ms
+from convert.cost import count_cost, machine_name, median_cpu_ms
 from convert.exam import Examination
 from convert.layers import LayerError, tflite_layer_errors, worst_layers
 from convert.output import candidate_file
@@ -45,15 +45,15 @@ class Row:
 
     format: str
     conversion: Conversion | None
-    time_ms: float | None
-    """Median of one inference, one thread, this machine."""
+    cpu_ms: float | None
+    """Median CPU time of one inference, one thread, this machine."""
     reason: str | None
     layers: tuple[LayerError, ...] = ()
     """The tensors that lose most; empty for float32."""
 
     def to_json(self) -> dict[str, Any]:
         """As in the report: `file` is a bare name, None where there is no file."""
-        document: dict[str, Any] = {"format": self.format, "time_ms": self.time_ms, "reason": self.reason}
+        document: dict[str, Any] = {"format": self.format, "cpu_ms": self.cpu_ms, "reason": self.reason}
         done = self.conversion
         figures: dict[str, Any] = {**done.to_json(), "file": done.out.name} if done else {"file": None}
         delegation = done.delegation if done else None
@@ -132,7 +132,7 @@ def _row(
             layers = worst_layers(layer_errors(graph), WORST_LAYERS)
     except EdgeFerError as error:
         return Row(name, None, None, str(error))
-    return Row(name, conversion, round(median_time_ms(conversion.out), 4), None, layers)
+    return Row(name, conversion, round(median_cpu_ms(conversion.out), 4), None, layers)
 
 
 def _tflite(

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from convert.layers import ROUNDING_DB
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 60, 20, 20, 50
 LABEL_GAP, LABEL_WIDTH, LABEL_HEIGHT = 22, 90, 15
 _MEASURES = ("top-1", "average precision")
 """What classifiers and detectors are measured by."""
+_EXPLAINED = ("", "Agreement is average precision against the answers of Keras. ")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.3em .6em;text-align:right;"
@@ -22,13 +25,15 @@ def page(document: Mapping[str, Any]) -> str:
     """HTML of a report as `convert all` writes it to `report.json`."""
     name = escape(str(document["model"]))
     made = [item for item in document["formats"] if item.get("file")]
-    measure = _MEASURES[document.get("task") == "detect"]
+    detects = document.get("task") == "detect"
+    measure = _MEASURES[detects]
     head = (
         f"{document['macs'] / 1e6:.1f} million multiply-accumulates, "
         f"{document['parameters']:,} parameters. "
         f"Compared with Keras on {document['images']} pictures of {document['split']}"
         f"{_reference(made, measure)}. "
-        "Times are medians of one inference on the machine that converted, one thread."
+        f"{_EXPLAINED[detects]}"
+        "Times are CPU medians of one inference on the machine that converted, one thread."
     )
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
@@ -63,24 +68,26 @@ def _reference(made: Sequence[Mapping[str, Any]], measure: str) -> str:
 
 
 def _table(formats: Sequence[Mapping[str, Any]], measure: str) -> str:
-    titles = ("format", "bytes", f"{measure} %", "95 % interval", "agreement %", "XNNPACK pieces", "ms")
+    """One row per format; intervals have a column where there are any."""
+    intervals = any(item.get("file") and _interval(_share(item)) for item in formats)
+    between = ("95 % interval",) if intervals else ()
+    titles = ("format", "bytes", f"{measure} %", *between, "agreement %", "XNNPACK pieces", "CPU ms")
     rows = ["<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"]
     for item in formats:
         if not item.get("file"):
-            reason = escape(str(item["reason"]))
-            rows.append(
-                f'<tr><td>{escape(item["format"])}</td><td colspan="6">not written: {reason}</td></tr>'
-            )
+            name, reason = escape(item["format"]), escape(str(item["reason"]))
+            span = len(titles) - 1
+            rows.append(f'<tr><td>{name}</td><td colspan="{span}">not written: {reason}</td></tr>')
             continue
         accuracy, delegation = _share(item), item["xnnpack"]
         cells = (
             item["format"],
             f"{item['size_bytes']:,}",
             f"{100 * accuracy['top1']:.2f}" if accuracy else "",
-            _interval(accuracy),
+            *((_interval(accuracy),) if intervals else ()),
             _agreement(item),
             "" if delegation is None else str(delegation["partitions"]),
-            f"{item['time_ms']:.2f}",
+            f"{item['cpu_ms']:.2f}",
         )
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     return f"<table>{''.join(rows)}</table>"
@@ -108,6 +115,8 @@ def _layers(formats: Sequence[Mapping[str, Any]]) -> str:
     rows = ["<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"]
     for item in formats:
         for layer in item.get("worst_layers", ()):
+            if layer["sqnr_db"] >= ROUNDING_DB:
+                continue
             cells = (
                 layer["name"],
                 layer["op"],
@@ -131,6 +140,8 @@ def _picture(formats: Sequence[Mapping[str, Any]], measure: str) -> str:
     whiskers = (
         "" if all(share["low"] == share["high"] for _, share in points) else " with its 95 % interval"
     )
+    margin = 0.0 if whiskers else 0.1 * max(high - low, 1e-2)
+    low, high = low - margin, high + margin
     span = max(high - low, 1e-3)
 
     def x(size_kb: float) -> float:
