@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 from edge_runtime.errors import EdgeFerError
 from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 
+EXIT_TERMINATED = 143
 SCHEMES = ("float32", "float16", "dynamic", "int8", "int16x8")
 IO_TYPES = ("int8", "uint8", "float32")
 
@@ -236,5 +238,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _end(*_: Any) -> NoReturn:
+    raise SystemExit(EXIT_TERMINATED)
+
+
 if __name__ == "__main__":
+    # So that what was begun beside the output is removed.
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

@@ -52,7 +52,7 @@ def captured_stderr(tail: bool = True) -> Iterator[None]:
                 warnings.simplefilter("ignore")
                 yield
             failed = False
-        except (EdgeFerError, KeyboardInterrupt):
+        except (EdgeFerError, KeyboardInterrupt, SystemExit):
             failed = False  # the one line of the error says it
             raise
         finally:
