@@ -226,7 +226,7 @@ def test_interrupted(
     out.write_bytes(EARLIER)
     arguments = ["tflite", str(keras_file), "--quantize", "float32", "--data", str(data_file)]
     assert main([*arguments, "--out", str(out)]) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    assert capsys.readouterr().err.splitlines()[-1] == "convert: interrupted"
     assert [item.name for item in tmp_path.iterdir()] == ["out.tflite"]
     assert out.read_bytes() == EARLIER
 
