@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         _add_audit,
         _add_fit,
         _add_distill,
+        _add_soup,
         _add_evaluate,
         _add_predict,
         _add_kfold,
@@ -123,6 +124,17 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--tensorboard", action="store_true", help="write events to OUT/tensorboard")
 
 
+def _add_soup(verbs: argparse._SubParsersAction) -> None:
+    soup = verbs.add_parser(
+        "soup", help="mix the weights of two runs that went on from one another, as well as can be"
+    )
+    soup.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="run folder of a fit or distill")
+    soup.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    soup.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes: lists accuracy by majority")
+    soup.add_argument("--out", required=True, type=Path, help="folder for model.keras and soup.json")
+    soup.set_defaults(run=_soup)
+
+
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     evaluate = verbs.add_parser("evaluate", help="figures and pictures of a trained model on one split")
     evaluate.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
@@ -189,6 +201,13 @@ def _audit(options: argparse.Namespace) -> None:
     from train.audit_command import run_audit
 
     run_audit(options)
+
+
+def _soup(options: argparse.Namespace) -> None:
+    _start_keras(options.data, options.runs[0])
+    from train.commands import run_soup
+
+    run_soup(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -13,11 +13,12 @@ from train.evaluation_page import evaluation_page
 from train.export import FORMS, export
 from train.files import write_atomically, write_json, write_text
 from train.fit import FitOptions
-from train.inference import load_trained
+from train.inference import MODEL_NAME, load_trained
 from train.kfold import kfold
 from train.predict import predictions
 from train.recipe import Recipe
 from train.report import report_page
+from train.soup import soup, table
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -30,6 +31,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(json.dumps([evaluation.to_dict()], indent=1))
     else:
         print(classification_report(evaluation))
+
+
+def run_soup(options: argparse.Namespace) -> None:
+    first, second = map(load_trained, options.runs)
+    print(table(*soup(first, second, options.data, options.out, options.votes)))
+    print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
 
 
 def run_predict(options: argparse.Namespace) -> None:

@@ -103,6 +103,27 @@ def evaluate(
         DataError: the split is missing or empty, or has a class that the model does not know.
     """
     names = trained.contract.labels
+    data, rows, labels = read_split(trained, data_path, split)
+    chosen = data.select(rows)
+    probabilities = trained.probabilities(chosen.images)
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(labels, predicted, len(names))
+    extra = _without_copies(data, rows, predicted == labels)
+    if votes_path is not None:
+        extra |= by_votes(read_votes(votes_path, data)[rows], data.class_names, names, predicted)
+    return Evaluation(
+        trained, split, chosen, labels, probabilities, confusion, scores_from_confusion(confusion), extra
+    )
+
+
+def read_split(
+    trained: TrainedModel, data_path: Path, split: str
+) -> tuple[LabeledImages, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The data as the model takes it, the rows (N,) of a split, and their labels (N,) in the model's order.
+
+    Args and raises as `evaluate`.
+    """
+    names = trained.contract.labels
     spec = trained.contract.input
     data = load_dataset(
         data_path,
@@ -112,22 +133,12 @@ def evaluate(
         unreadable=[],
     )
     rows = _rows(trained, data, split)
-    chosen = data.select(rows)
     table = np.array([names.index(n) if n in names else -1 for n in data.class_names] + [-1])
-    labels = table[chosen.labels]
+    labels = table[data.labels[rows]]
     known = labels >= 0
     if not known.any():
         raise DataError(f"{data_path}: split {split!r} has no images of the classes {', '.join(names)}")
-    chosen, labels, rows = chosen.select(known), labels[known], rows[known]
-    probabilities = trained.probabilities(chosen.images)
-    predicted = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(labels, predicted, len(names))
-    extra = _without_copies(data, rows, predicted == labels)
-    if votes_path is not None:
-        extra |= _by_votes(read_votes(votes_path, data)[rows], data.class_names, names, predicted)
-    return Evaluation(
-        trained, split, chosen, labels, probabilities, confusion, scores_from_confusion(confusion), extra
-    )
+    return data, rows[known], labels[known]
 
 
 def one_against_rest(
@@ -229,7 +240,7 @@ def _without_copies(
     return {"without_training_copies": _part(correct[kept])}
 
 
-def _by_votes(
+def by_votes(
     shares: npt.NDArray[np.float32],
     data_names: tuple[str, ...],
     names: tuple[str, ...],
