@@ -13,9 +13,11 @@ pytest.importorskip("tensorflow")
 import keras
 from keras import layers
 
+from convert.__main__ import main as convert
 from edge_runtime.contract import InputSpec
 from edge_runtime.datasets import LabeledImages
 from edge_runtime.errors import UsageError
+from edge_runtime.modelfile import read_tflite
 from tests.train.support import RECIPE, faces, write_npz, write_recipe
 from train.__main__ import main
 from train.inference import load_trained
@@ -137,3 +139,10 @@ def test_fit_qat_writes_stock_layers_and_ranges(tmp_path: Path) -> None:
     assert main([*arguments, *more]) == 0
     assert json.loads((out / "model.ranges.json").read_text()) == ranges
     assert np.array_equal(load_trained(out).logits(images), first.logits(images))
+    # What it hands over is converted without a representative set.
+    converted = tmp_path / "int8.tflite"
+    given = ["tflite", str(out / "model.keras"), "--data", str(data), "--out", str(converted)]
+    assert convert(given) == 0
+    quantization = read_tflite(converted).contract.quantization
+    assert quantization["method"] == "trained ranges"
+    assert "calibration" not in quantization
