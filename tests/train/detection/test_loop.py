@@ -36,6 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_that_was_interrupted_ends_with_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    compute_eagerly(monkeypatch)
     straight = loop.fit_detector(recipe(), data, tmp_path / "straight", seed=3)
 
     def interrupt(*arguments: object) -> dict[str, float]:
@@ -118,9 +119,9 @@ def test_recall_counts_tall_faces_alone() -> None:
 def test_a_run_starts_from_the_weights_of_another(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute_eagerly(monkeypatch)
     made = recipe(1)
     first = loop.fit_detector(made, data, tmp_path / "first", seed=3)
+    compute_eagerly(monkeypatch)
     still = replace(made, train=replace(made.train, learning_rate=1e-9))
     second = loop.fit_detector(still, data, tmp_path / "second", seed=4, start=tmp_path / "first")
     kernels = [
