@@ -73,7 +73,7 @@ def confusion_png(result: dict[str, Any]) -> bytes:
 
 def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     """Accuracy with its 95 % interval against the p50 of one call, a colour per host and runtime."""
-    figure = Figure(figsize=(7.6, 5.4), layout="constrained")
+    figure = Figure(figsize=(8.6, 6.8), layout="constrained")
     axes = figure.subplots()
     series = _series([point.row for point in points])
     groups = list(dict.fromkeys(series))
@@ -110,7 +110,7 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
     axes.set_title("Accuracy against latency; filled circles are on the front", fontsize=10)
     axes.grid(alpha=0.3)
     # The highest name stands above its own interval.
-    axes.margins(x=0.2, y=0.25)
+    axes.margins(x=0.2, y=0.3)
     # Room for the names of the slowest, which stand to the right of their points.
     axes.set_xlim(right=2.2 * max(point.row.p50_ms for point in points))
     figure.legend(fontsize=8, loc="outside lower center")
