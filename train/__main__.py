@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("\ntrain: interrupted; the same command resumes", file=sys.stderr)
+        print("\ntrain: interrupted; give the same command again", file=sys.stderr)
         return INTERRUPTED
     return 0
 
