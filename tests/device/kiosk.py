@@ -41,19 +41,19 @@ MAX_EXPOSURE = 1.5
 GUEST = Path(__file__).with_name("kiosk_guest.py")
 EDGE_FER = "/opt/edge-fer/current/bin/edge-fer"
 
-SYSTEMCTL = '#!/bin/sh\necho "$*" >> /root/systemctl.log\n'
+SYSTEMCTL = '#!/bin/sh\necho "$*" >> /srv/systemctl.log\n'
 """In the place of systemctl: no systemd runs in the tree, its calls are written down."""
 
 
 @dataclass(frozen=True)
 class Kiosk:
-    """A fresh tree with a clone and its wheelhouse in /root."""
+    """A fresh tree with a clone and its wheelhouse in /srv."""
 
     root: Path
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program without a network, in the clone."""
-        return enter(self.root, "env", "-C", "/root/clone", *words, env=variables, offline=True)
+        return enter(self.root, "env", "-C", "/srv/clone", *words, env=variables, offline=True)
 
     def must(self, *words: str, **variables: str) -> str:
         """Stdout of a program that must succeed.
@@ -81,7 +81,7 @@ class Kiosk:
 
     def systemctl_calls(self) -> list[str]:
         """What systemctl was asked for since the last time."""
-        log = self.path("root/systemctl.log")
+        log = self.path("srv/systemctl.log")
         calls = log.read_text().splitlines() if log.exists() else []
         log.unlink(missing_ok=True)
         return calls
@@ -119,19 +119,19 @@ def _make(kiosk: Kiosk, tree: Path) -> None:
     done = subprocess.run(["cp", "-a", str(tree), str(root)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SkippedError(f"the tree cannot be copied: {last_lines(done.stderr, 2)}")
-    prepare(root, "root/clone", "usr/local/bin", "var/lib", "pip", "etc/systemd/system")
+    prepare(root, "srv/clone", "usr/local/bin", "var/lib", "pip", "etc/systemd/system")
     for name in ("passwd", "group"):
         shutil.copyfile(root / "usr/share/base-passwd" / f"{name}.master", root / "etc" / name)
     stand_in = root / "usr/local/bin/systemctl"
     stand_in.write_text(SYSTEMCTL)
     stand_in.chmod(0o755)
-    clone = root / "root/clone"
+    clone = root / "srv/clone"
     for name in BUILD_INPUTS:
         shutil.copy(ROOT / name, clone)
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("edge_runtime", "deploy"):
         shutil.copytree(ROOT / name, clone / name, ignore=ignored)
-    shutil.copy(GUEST, root / "root")
+    shutil.copy(GUEST, root / "srv")
 
 
 def _collect_wheels(kiosk: Kiosk) -> None:
@@ -145,10 +145,10 @@ def _collect_wheels(kiosk: Kiosk) -> None:
     cache = CACHE / "pip"
     cache.mkdir(exist_ok=True)
     script = (
-        "cd /root/clone && python3 -m venv /root/build && "
-        f"/root/build/bin/pip -q wheel --wheel-dir wheelhouse '.[{EXTRAS}]' && "
+        "cd /srv/clone && python3 -m venv /srv/build && "
+        f"/srv/build/bin/pip -q wheel --wheel-dir wheelhouse '.[{EXTRAS}]' && "
         # Building from the clone without a network, in the upgrade, needs it.
-        "/root/build/bin/pip -q wheel --wheel-dir wheelhouse 'setuptools>=77'"
+        "/srv/build/bin/pip -q wheel --wheel-dir wheelhouse 'setuptools>=77'"
     )
     variables = {**passed_on(), "PIP_CACHE_DIR": "/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     binds = {cache: Path("/pip")}
@@ -156,7 +156,7 @@ def _collect_wheels(kiosk: Kiosk) -> None:
     if done.returncode:
         kind = SkippedError if any(sign in done.stderr for sign in NETWORK_SIGNS) else FailedError
         raise kind(f"pip cannot collect the wheelhouse: {last_lines(done.stderr, 5)}")
-    wheels = list(kiosk.path("root/clone/wheelhouse").glob("*.whl"))
+    wheels = list(kiosk.path("srv/clone/wheelhouse").glob("*.whl"))
     size_mb = sum(path.stat().st_size for path in wheels) / 1e6
     _ok(f"wheelhouse: {len(wheels)} wheels, {size_mb:.0f} MB")
 
@@ -216,10 +216,10 @@ def _upgrade(kiosk: Kiosk) -> None:
     """A later version, built from the clone; back, and forth again."""
     say("upgrading from the clone")
     first, old = kiosk.release, kiosk.must(EDGE_FER, "--version").strip()
-    setup = kiosk.path("root/clone/setup.cfg")
+    setup = kiosk.path("srv/clone/setup.cfg")
     setup.write_text(re.sub(r"^version = .+$", f"version = {NEXT_VERSION}", setup.read_text(), flags=re.M))
     settings = kiosk.path(SETTINGS).read_text()
-    from_wheelhouse = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/root/clone/wheelhouse"}
+    from_wheelhouse = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/srv/clone/wheelhouse"}
     kiosk.must("deploy/install.sh", "--extras", EXTRAS, **from_wheelhouse)
     second, new = kiosk.release, kiosk.must(EDGE_FER, "--version").strip()
     _expect(NEXT_VERSION in new and kiosk.releases == [first, second], f"{new}, releases {kiosk.releases}")
@@ -238,13 +238,13 @@ def _serve(kiosk: Kiosk) -> None:
     """The unit's own command as a service manager runs it; then the system calls that it makes."""
     unit = kiosk.path(UNIT).read_text()
     (start,) = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
-    said = json.loads(kiosk.must("python3", "/root/kiosk_guest.py", start))
+    said = json.loads(kiosk.must("python3", "/srv/kiosk_guest.py", start))
     states = said["states"]
     # STOPPING=1 before the end makes systemd kill the service TimeoutStopSec later.
     _expect(states == STATES, f"the service told {states}; {said['stderr']}")
     _expect(said["status"] == 0, f"SIGTERM ended it with {said['status']}: {said['stderr']}")
     _ok(f"service: {', '.join(states)}; SIGTERM ends it with 0")
-    trace = "/root/trace"
+    trace = "/srv/trace"
     kiosk.must("strace", "-f", "-qq", "-c", "-U", "name", "-o", trace, *start.split(), "--max-frames", "5")
     made = made_calls(kiosk.path(trace.lstrip("/")).read_text())
     listed = kiosk.must("systemd-analyze", "syscall-filter", "--no-pager")
