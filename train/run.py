@@ -58,6 +58,7 @@ class RunFolder:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
+        self._recipe = identity.recipe
         self._identity = identity.to_dict()
 
     @property
@@ -81,14 +82,13 @@ class RunFolder:
             return None
         try:
             state = json.loads(state_path.read_text(encoding="utf-8"))
-            if _with_defaults(state["identity"]) != self._identity:
-                raise DataError(
-                    f"{self.path}: holds a run of another recipe, seed, backend or data; give another "
-                    "--out or delete the folder"
+            stored = _with_defaults(state["identity"])
+            if stored == self._identity:
+                progress = Progress(
+                    **{"epoch": state["epoch"], "phase_epoch": state["epoch"], **state.get("progress", {})}
                 )
-            progress = Progress(
-                **{"epoch": state["epoch"], "phase_epoch": state["epoch"], **state.get("progress", {})}
-            )
+            else:
+                progress = self._with_other_epochs(stored, state["history"])
             model = self.path / state["checkpoint"]
             if not model.exists():
                 raise ValueError(f"{model.name} is missing")
@@ -96,6 +96,34 @@ class RunFolder:
             return Checkpoint(model, progress, state["history"], average if average.exists() else None)
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise self.damaged(error) from None
+
+    def _with_other_epochs(self, stored: dict[str, Any], history: list[dict[str, float]]) -> Progress:
+        """Where a run stands that was begun with another number of epochs, its only difference.
+
+        Raises:
+            DataError: it differs in more, or its learning rate follows from the number of epochs.
+        """
+        schedule = self._recipe.train
+        epochs = stored["recipe"]["train"]["epochs"]
+        stored["recipe"]["train"]["epochs"] = schedule.epochs
+        if stored != self._identity:
+            raise DataError(
+                f"{self.path}: holds a run of another recipe, seed, backend or data; give another "
+                "--out or delete the folder"
+            )
+        if schedule.schedule == "cosine" or self._recipe.phases:
+            raise DataError(
+                f"{self.path}: the learning rate of this run was planned for {epochs} epochs, it cannot go "
+                f"on with {schedule.epochs}; give another --out or delete the folder"
+            )
+        if len(history) > schedule.epochs:
+            raise DataError(
+                f"{self.path}: has {len(history)} epochs already; give --epochs {len(history)} or more"
+            )
+        progress = Progress()
+        for row in history:
+            progress, _, _ = progress.after_epoch(row, schedule)
+        return progress
 
     def damaged(self, error: Exception) -> EdgeFerError:
         reason = " ".join(str(error).split())[:200]

@@ -156,6 +156,48 @@ def test_another_recipe_or_seed_is_refused(
     assert "holds a run of another recipe" in capsys.readouterr().err
 
 
+PLATEAU = RECIPE.replace("warmup_epochs = 1", 'schedule = "plateau"\nplateau_patience = 1')
+
+
+def test_more_epochs_equal_as_many_at_once(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compute_eagerly(monkeypatch)
+    recipe, grown, whole = (
+        write_recipe(tmp_path / "tiny.toml", PLATEAU),
+        tmp_path / "grown",
+        tmp_path / "whole",
+    )
+    assert fit(recipe, data, whole, "--epochs", "3") == 0
+    assert fit(recipe, data, grown, "--epochs", "1") == 0
+    assert fit(recipe, data, grown, "--epochs", "3") == 0
+    assert (whole / "history.json").read_text() == (grown / "history.json").read_text()
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(grown), strict=True))
+    capsys.readouterr()
+    assert fit(recipe, data, grown, "--epochs", "2") == 1
+    assert "has 3 epochs already; give --epochs 3 or more" in capsys.readouterr().err
+
+
+def test_fewer_epochs_finish_an_interrupted_run(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_eagerly(monkeypatch)
+    recipe, cut = write_recipe(tmp_path / "tiny.toml", PLATEAU), tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "on_epoch_end", 1, "after")
+        assert fit(recipe, data, cut, "--epochs", "9") == 130
+    assert fit(recipe, data, cut, "--epochs", "1") == 0
+    assert len(json.loads((cut / "history.json").read_text())) == 1
+    assert load_trained(cut).logits(faces().images[:3]).shape == (3, 3)
+
+
+def test_epochs_of_a_planned_rate_stay(
+    tmp_path: Path, data: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(write_recipe(tmp_path / "tiny.toml"), data, copy, "--epochs", "5") == 1
+    assert "was planned for 2 epochs, it cannot go on with 5" in capsys.readouterr().err
+
+
 def test_run_of_an_older_edge_fer_is_finished(tmp_path: Path, data: Path, copy: Path) -> None:
     state = json.loads((copy / "state.json").read_text())
     del state["progress"], state["identity"]["recipe"]["phases"]

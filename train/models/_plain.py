@@ -24,6 +24,7 @@ def block(
     normalize: bool = False,
     dropout: float = 0.0,
     padding: str = "same",
+    initializer: str = "he_normal",
     l2: float = 0.0,
 ) -> Any:
     """Convolutions with ReLU, each normalized if asked; then 2x2 max pooling and dropout."""
@@ -33,7 +34,7 @@ def block(
             kernel,
             padding=padding,
             use_bias=not normalize,
-            kernel_initializer="he_normal",
+            kernel_initializer=initializer,
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             name=f"{name}_conv{number}",
         )(x)
@@ -51,6 +52,7 @@ def head(
     *,
     normalize: bool = False,
     dropouts: Sequence[float] = (),
+    initializer: str = "he_normal",
     l2: float = 0.0,
 ) -> Any:
     """Flatten, fully connected layers with ReLU, and the logits.
@@ -64,7 +66,7 @@ def head(
         x = layers.Dense(
             count,
             use_bias=not normalize,
-            kernel_initializer="he_normal",
+            kernel_initializer=initializer,
             kernel_regularizer=regularizer,
             name=f"dense{number}",
         )(x)

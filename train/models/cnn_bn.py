@@ -13,7 +13,7 @@ def build(
     input_shape: tuple[int, int, int],
     outputs: int,
     *,
-    widths: Sequence[int] = (64, 128, 256),
+    widths: Sequence[int] = (32, 64, 128, 256),
     dropout: float = 0.25,
     dense: int = 256,
     dense_dropout: float = 0.5,
