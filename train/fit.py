@@ -34,7 +34,7 @@ from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
-from train.strided import in_stock_layers, in_training_form
+from train.training_form import in_stock_layers, in_training_form
 from train.votes import read_votes
 
 

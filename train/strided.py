@@ -31,41 +31,16 @@ def strided_pointwise(layer: Any) -> bool:
     )
 
 
+def has_faulty_gradient(layer: Any) -> bool:
+    """Whether TensorFlow's gradient of a layer writes beyond its buffer."""
+    return (
+        type(layer) is layers.Conv2D and strided_pointwise(layer) and layer.kernel.shape[2] < SOUND_CHANNELS
+    )
+
+
 @keras.saving.register_keras_serializable("edge_fer")
 class SubsampledConv2D(layers.Conv2D):
     """1x1 Conv2D with a stride, which it applies before the convolution."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         return convolve_subsampled(inputs, kernel, self.strides)
-
-
-def in_training_form(model: Any) -> Any:
-    """The model, or one of the same weights in which no convolution has the faulty gradient."""
-    if keras.backend.backend() != "tensorflow":
-        return model
-    faulty = {
-        layer.name
-        for layer in model.layers
-        if type(layer) is layers.Conv2D
-        and strided_pointwise(layer)
-        and layer.kernel.shape[2] < SOUND_CHANNELS
-    }
-    return _with_kinds(model, dict.fromkeys(faulty, SubsampledConv2D))
-
-
-def in_stock_layers(model: Any) -> Any:
-    """The model to hand over, of Keras' own layers again."""
-    changed = [layer.name for layer in model.layers if isinstance(layer, SubsampledConv2D)]
-    return _with_kinds(model, dict.fromkeys(changed, layers.Conv2D))
-
-
-def _with_kinds(model: Any, kinds: dict[str, Any]) -> Any:
-    if not kinds:
-        return model
-
-    def clone(layer: Any) -> Any:
-        return kinds.get(layer.name, type(layer)).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy

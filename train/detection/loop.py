@@ -32,6 +32,7 @@ from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
+from train.training_form import in_stock_layers, in_training_form
 
 MODEL_NAME, HISTORY_NAME, STATE_NAME = "model.keras", "history.json", "state.json"
 THRESHOLD_BOUNDS = (0.1, 0.9)
@@ -170,6 +171,7 @@ def _start_or_resume(
             raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
         if start is not None:
             _copy_weights(start, model)
+        model = in_training_form(model)
         compile_model(model, recipe)
         return model, 0, []
     try:
@@ -303,7 +305,7 @@ def _finish(
 ) -> Path:
     """Write the trained model with its contract and without its optimizer."""
     contract = _contract(recipe, prepared, model, identity)
-    bare = keras.models.clone_model(model)
+    bare = keras.models.clone_model(in_stock_layers(model))
     bare.set_weights(model.get_weights())
     path = out / MODEL_NAME
 
