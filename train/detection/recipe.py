@@ -50,6 +50,8 @@ class SceneSection:
     """Of pictures framed as the device frames them."""
     background: float = 0.1
     """Of parts of pictures without a face."""
+    clutter: float = 0.0
+    """Share of the parts without a face into which furniture is drawn (`train.detection.clutter`)."""
     face_height: tuple[float, ...] = (0.06, 0.9)
     """Smallest and largest face in scenes around one, fraction of the input's height."""
     rotation_deg: float = 30.0

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.datasets.yolo import BoxedImages, clip_boxes
+from train.detection.clutter import draw_clutter
 from train.detection.photometry import distort
 from train.detection.recipe import BoxDataSection, SceneSection
 
@@ -167,7 +168,9 @@ class SceneMaker:
                 interpolation = cv2.INTER_AREA if h > size[1] else cv2.INTER_LINEAR
                 part = cv2.resize(part, size, interpolation=interpolation)  # type: ignore[assignment]
                 canvas[top:bottom, left:right] = part[:, ::-1] if rng.random() < 0.5 else part
-                return
+                break
+        if self._section.clutter and rng.random() < self._section.clutter:
+            draw_clutter(canvas[top:bottom, left:right], rng)
 
     def _place(
         self,

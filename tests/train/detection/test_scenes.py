@@ -10,6 +10,7 @@ pytestmark = pytest.mark.host
 
 from edge_runtime.datasets.yolo import BoxedImages  # noqa: E402
 from tests.train.detection.support import boxed_images  # noqa: E402
+from train.detection import clutter  # noqa: E402
 from train.detection.recipe import BoxDataSection, SceneSection  # noqa: E402
 from train.detection.scenes import Scene, SceneMaker  # noqa: E402
 
@@ -83,3 +84,26 @@ def test_shares_leave_pictures_out() -> None:
     for seed in range(10):
         pixels = scenes.make(np.random.default_rng(seed)).pixels
         assert pixels.min() == pixels[:40, :50].max() == 0
+
+
+def test_clutter_is_drawn_where_no_face_is() -> None:
+    plain, drawn = (maker(only("background", replace(CALM, clutter=share))) for share in (0.0, 1.0))
+    differ = 0
+    for seed in range(20):
+        before, after = (scenes.make(np.random.default_rng(seed)) for scenes in (plain, drawn))
+        assert len(after.boxes) == 0
+        differ += not np.array_equal(before.pixels, after.pixels)
+    assert differ == 20
+
+
+@pytest.mark.parametrize("thing", clutter.THINGS, ids=lambda thing: thing.__name__)
+def test_everything_can_be_drawn_at_any_size(thing: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clutter, "THINGS", (thing,))
+    for seed in range(10):
+        for shape in ((3, 40), (48, 64)):
+            canvas = np.full((80, 80), 7, np.uint8)
+            part = canvas[: shape[0], : shape[1]]
+            clutter.draw_clutter(part, np.random.default_rng(seed))
+            assert canvas[shape[0] :].max() == 7
+            assert canvas[:, shape[1] :].max() == 7
+    assert (part != 7).any()
