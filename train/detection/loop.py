@@ -27,7 +27,14 @@ from edge_runtime.modelfile import embed_keras
 from train.detection import evaluate
 from train.detection.batches import epoch_batches
 from train.detection.loss import BoxLoss, FocalLoss
-from train.detection.recipe import DetectionRecipe, DetectionScheduleSection, box_map, box_maps
+from train.detection.recipe import (
+    BoxDataSection,
+    DetectionRecipe,
+    DetectionScheduleSection,
+    SceneSection,
+    box_map,
+    box_maps,
+)
 from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
 from train.models import build_model
@@ -176,7 +183,7 @@ def _start_or_resume(
         return model, 0, []
     try:
         state = json.loads(state_path.read_text(encoding="utf-8"))
-        if state["identity"] != identity:
+        if _with_defaults(state["identity"]) != identity:
             raise DataError(
                 f"{out}: holds a run of another recipe, seed, backend or data; give another --out "
                 "or delete the folder"
@@ -196,6 +203,14 @@ def _start_or_resume(
         raise DataError(
             f"{out}: its checkpoint cannot be read ({error}); delete the folder to start again"
         ) from None
+
+
+def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
+    """Fill in settings of data and scenes that did not exist when the run was started."""
+    recipe = dict(identity["recipe"])
+    for name, section in (("data", BoxDataSection()), ("scenes", SceneSection())):
+        recipe[name] = {**json.loads(json.dumps(asdict(section))), **recipe[name]}
+    return {**identity, "recipe": recipe}
 
 
 def _file_digest(path: Path) -> str:
