@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from edge_runtime.backends.base import TensorInfo
 from edge_runtime.datasets.yolo import BoxedImages
-from edge_runtime.detectors.decoding import Decoder, Decoding
-from edge_runtime.detectors.edge import letterbox
+from edge_runtime.detectors.decoding import Decoder, Decoding, SecondLook
+from edge_runtime.detectors.letterbox import letterbox
+from edge_runtime.detectors.looking import cut_around, judge_all, wanted_looks
 from edge_runtime.metrics.detection import average_precision, match_detections
 from edge_runtime.metrics.intervals import wilson
 from train.models.edge_face import OUTPUTS
@@ -45,22 +47,63 @@ class Quality:
 
 
 def detect_all(model: Any, data: BoxedImages, decoding: Decoding, least_score: float) -> Detections:
-    """Boxes (N, 4) in pixels and scores (N,) of every picture, in the convention trained on."""
+    """Boxes (N, 4) in pixels and scores (N,) of every picture, in the convention trained on.
+
+    With the second looks of the decoding, if it has any.
+    """
     _, height, width, _ = model.input_shape
     tensors = [
         TensorInfo(name, (1, *(int(size) for size in shape[1:])), np.dtype(np.float32))
         for name, shape in zip(OUTPUTS, model.output_shape, strict=True)
     ]
     decode = Decoder(decoding, (height, width), tensors, least_score)
+    spec = decoding.second_look
     result: Detections = []
     for start in range(0, len(data), BATCH):
         images = data.images[start : start + BATCH]
         pixels = np.empty((len(images), height, width), np.uint8)
         scales = [letterbox(image, out, decoding.fill) for image, out in zip(images, pixels, strict=True)]
-        outputs = model.predict_on_batch(pixels[..., None].astype(np.float32))
-        for row, scale in enumerate(scales):
-            boxes, scores = decode([output[row : row + 1] for output in outputs])
-            result.append((boxes / np.float32(scale), scores))
+        found = [
+            (boxes / np.float32(scale), scores)
+            for scale, (boxes, scores) in zip(scales, map(decode, _outputs(model, pixels)), strict=True)
+        ]
+        result += found if spec is None else _look_again(model, images, found, decode, spec)
+    return result
+
+
+def _outputs(model: Any, pixels: npt.NDArray[np.uint8]) -> Iterator[list[npt.NDArray]]:
+    """Raw outputs of each picture (N, height, width)."""
+    for start in range(0, len(pixels), BATCH):
+        batch = pixels[start : start + BATCH, ..., None].astype(np.float32)
+        outputs = [np.asarray(output) for output in model.predict_on_batch(batch)]
+        for row in range(len(batch)):
+            yield [output[row : row + 1] for output in outputs]
+
+
+def _look_again(
+    model: Any,
+    images: Sequence[npt.NDArray[np.uint8]],
+    found: Detections,
+    decode: Decoder,
+    spec: SecondLook,
+) -> Detections:
+    """The second looks at many pictures, in batches."""
+    _, height, width, _ = model.input_shape
+    places = [boxes[: wanted_looks(scores, spec)] for boxes, scores in found]
+    cuts = np.empty((sum(map(len, places)), height, width), np.uint8)
+    rows = iter(cuts)
+    views = [
+        [cut_around(image, box, spec.face_share, next(rows), decode.decoding.fill) for box in boxes]
+        for image, boxes in zip(images, places, strict=True)
+    ]
+    outputs = _outputs(model, cuts)
+    result = []
+    for first, frame_views, boxes in zip(found, views, places, strict=True):
+        looks = [
+            view.look(decode, next(outputs), box, spec.min_iou)
+            for view, box in zip(frame_views, boxes, strict=True)
+        ]
+        result.append(judge_all(first, looks, decode.decoding.nms_iou))
     return result
 
 

@@ -34,6 +34,7 @@ from train.detection.recipe import (
     SceneSection,
     box_map,
     box_maps,
+    second_look,
 )
 from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
@@ -124,7 +125,7 @@ def fit_detector(
     }
     if start is not None:
         start = start / MODEL_NAME if start.is_dir() else start
-        identity["start_sha256"] = _file_digest(start)
+        identity["start_sha256"] = weights_digest(start)
     steps = max(1, recipe.scenes.scenes // recipe.train.batch_size)
     model, epoch, history = _start_or_resume(recipe, out, identity, start)
     _report_start(recipe, prepared, model, epoch, out)
@@ -213,18 +214,28 @@ def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
     return {**identity, "recipe": recipe}
 
 
-def _file_digest(path: Path) -> str:
+def weights_digest(path: Path) -> str:
+    """SHA-256 of a model's weights: its file also holds a contract, which may be written anew.
+
+    Raises:
+        UsageError: no Keras model.
+    """
+    digest = hashlib.sha256()
+    for value in _weights_of(path):
+        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _weights_of(path: Path) -> list[npt.NDArray]:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(f"--start {path}: cannot be read ({error.strerror})") from None
+        weights: list[npt.NDArray] = keras.saving.load_model(path, compile=False).get_weights()
+    except (ValueError, OSError, KeyError) as error:
+        raise UsageError(f"--start {path}: no Keras model ({error})") from None
+    return weights
 
 
 def _copy_weights(path: Path, model: Model) -> None:
-    try:
-        weights = keras.saving.load_model(path, compile=False).get_weights()
-    except (ValueError, OSError, KeyError) as error:
-        raise UsageError(f"--start {path}: no Keras model ({error})") from None
+    weights = _weights_of(path)
     if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
         raise UsageError(f"--start {path}: its layers are not those of the recipe")
     model.set_weights(weights)
@@ -301,6 +312,7 @@ def _decoding(recipe: DetectionRecipe, threshold: float) -> Decoding:
         nms_iou=section.nms_iou,
         fill=section.fill,
         box_map=box_map(section.box_map),
+        second_look=second_look(section.second_look),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_runtime.boxmap import BoxMap
+from edge_runtime.detectors.decoding import SecondLook
 from edge_runtime.errors import UsageError
 from train.recipe import build_section
 from train.sections import ModelSection
@@ -52,6 +53,9 @@ class SceneSection:
     """Of parts of pictures without a face."""
     clutter: float = 0.0
     """Share of the parts without a face into which furniture is drawn (`train.detection.clutter`)."""
+    varied: float = 0.0
+    """Share of the parts without a face that are turned by quarters, mixed or inverted: few pictures show
+    no face, and a detector soon knows them."""
     face_height: tuple[float, ...] = (0.06, 0.9)
     """Smallest and largest face in scenes around one, fraction of the input's height."""
     rotation_deg: float = 30.0
@@ -97,6 +101,8 @@ class DetectionContractSection:
     nms_iou: float = 0.4
     fill: int = 0
     """See `edge_runtime.detectors.decoding.Decoding`."""
+    second_look: Mapping[str, float] | None = None
+    """Settings of `edge_runtime.detectors.decoding.SecondLook`, {} for its defaults; absent: one look."""
     box_map: Mapping[str, float] = field(default_factory=dict)
     """From the convention that is trained on to that of `edge_runtime.preprocess.Box`."""
 
@@ -159,6 +165,7 @@ def detection_recipe(document: Mapping[str, Any], source: str) -> DetectionRecip
         raise UsageError(f"{source}: [train] epochs, batch_size and validate_every must be at least 1")
     box_maps(recipe.data, source)
     box_map(recipe.contract.box_map, source)
+    second_look(recipe.contract.second_look, source)
     return recipe
 
 
@@ -176,3 +183,20 @@ def box_map(values: Mapping[str, float], source: str = "recipe") -> BoxMap:
         return BoxMap(**values)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{source}: a box map needs dx, dy, scale_w, scale_h ({error})") from None
+
+
+def second_look(values: Mapping[str, Any] | None, source: str = "recipe") -> SecondLook | None:
+    """
+    Raises:
+        UsageError: an unknown key or a value out of range.
+    """
+    if values is None:
+        return None
+    try:
+        spec = SecondLook(**values)
+        problem = spec.first_problem()
+    except TypeError as error:
+        problem = str(error)
+    if problem:
+        raise UsageError(f"{source}: [contract] second_look: {problem}")
+    return spec

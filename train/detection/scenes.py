@@ -151,12 +151,22 @@ class SceneMaker:
     ) -> None:
         """Fill a region with a part of a picture that shows no face."""
         left, top, right, bottom = region
+        part = self._faceless((right - left, bottom - top), rng)
+        if part is not None:
+            if self._section.varied and rng.random() < self._section.varied:
+                part = self._vary(part, rng)
+            canvas[top:bottom, left:right] = part
+        if self._section.clutter and rng.random() < self._section.clutter:
+            draw_clutter(canvas[top:bottom, left:right], rng)
+
+    def _faceless(self, size: tuple[int, int], rng: np.random.Generator) -> UInt8Array | None:
+        """A part of a picture without a face, scaled to a size (width, height); None if none was met."""
         for _ in range(8):
             row = self._draw(self._all, rng)
             image, boxes = self._data.images[row], self._data.boxes[row]
             share = rng.uniform(0.25, 1.0 if not len(boxes) else 0.6)
             h = max(8, round(image.shape[0] * share))
-            w = max(8, min(image.shape[1], round(h * (right - left) / (bottom - top))))
+            w = max(8, min(image.shape[1], round(h * size[0] / size[1])))
             y = int(rng.integers(0, max(1, image.shape[0] - h + 1)))
             x = int(rng.integers(0, max(1, image.shape[1] - w + 1)))
             grown = 0.15 * boxes[:, 2:]
@@ -164,13 +174,25 @@ class SceneMaker:
             clear = (ends < (x, y)).any(axis=1) | (boxes[:, :2] - grown > (x + w, y + h)).any(axis=1)
             if clear.all():
                 part = image[y : y + h, x : x + w]
-                size = (right - left, bottom - top)
                 interpolation = cv2.INTER_AREA if h > size[1] else cv2.INTER_LINEAR
                 part = cv2.resize(part, size, interpolation=interpolation)  # type: ignore[assignment]
-                canvas[top:bottom, left:right] = part[:, ::-1] if rng.random() < 0.5 else part
-                break
-        if self._section.clutter and rng.random() < self._section.clutter:
-            draw_clutter(canvas[top:bottom, left:right], rng)
+                return part[:, ::-1] if rng.random() < 0.5 else part
+        return None
+
+    def _vary(self, part: UInt8Array, rng: np.random.Generator) -> UInt8Array:
+        """What no picture shows and yet is no face: turned, laid over another, or inverted."""
+        height, width = part.shape
+        if rng.random() < 0.5:
+            other = self._faceless((width, height), rng)
+            if other is not None:
+                cover = rng.uniform(0.3, 0.7)
+                part = cv2.addWeighted(part, cover, other, 1 - cover, 0)  # type: ignore[assignment]
+        quarters = int(rng.integers(4))
+        if quarters:
+            part = np.rot90(part, quarters)
+            if quarters % 2:
+                part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        return 255 - part if rng.random() < 0.2 else part
 
     def _place(
         self,

@@ -15,16 +15,20 @@ def recipe_with(text: str = "", **changes: object) -> dict[str, object]:
     return {"name": "tiny", **tomllib.loads(RECIPE + text), **changes}
 
 
-@pytest.mark.parametrize("name", ["edge-face", "edge-face-more"])
+PUBLISHED = ("edge-face", "edge-face-more", "edge-face-longer", "edge-face-320")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_recipes_are_valid_and_know_the_measured_conventions(name: str) -> None:
     path, document = read_recipe(name)
     recipe = detection_recipe(document, str(path))
-    assert (recipe.data.width, recipe.data.height) == (160, 120)
+    size = (320, 240) if name.endswith("320") else (160, 120)
+    assert (recipe.data.width, recipe.data.height) == size
     assert box_maps(recipe.data) == FULL_FACE_MAPS
     assert box_map(recipe.contract.box_map) == BOX_FROM_FULL_FACE
 
 
-@pytest.mark.parametrize("name", ["edge-face", "edge-face-more"])
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_rooms_without_a_licence_are_not_trained_on(name: str) -> None:
     path, document = read_recipe(name)
     assert detection_recipe(document, str(path)).data.alarm_prefix == "room_"
@@ -44,6 +48,8 @@ def test_a_classifiers_verb_refuses_a_detectors_recipe() -> None:
         ({"train": {}}, "epochs"),
         ({"data": {"box_maps": {"tv_": {"dz": 1}}}}, "box map"),
         ({"contract": {"box_map": {"scale_w": 0}}}, "box map"),
+        ({"contract": {"second_look": {"zoom": 2}}}, "second_look: .*zoom"),
+        ({"contract": {"second_look": {"most": 0}}}, "second_look.most must be 1"),
         ({"scenes": {"face_heigth": [0.1, 0.5]}}, "did you mean 'face_height'"),
     ],
 )

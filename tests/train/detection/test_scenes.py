@@ -96,6 +96,19 @@ def test_clutter_is_drawn_where_no_face_is() -> None:
     assert differ == 20
 
 
+def test_backgrounds_are_varied_without_a_face() -> None:
+    plain, varied = (maker(only("background", replace(CALM, varied=share))) for share in (0.0, 1.0))
+    differ = 0
+    for seed in range(30):
+        before, after = (scenes.make(np.random.default_rng(seed)) for scenes in (plain, varied))
+        assert len(after.boxes) == 0
+        differ += not np.array_equal(before.pixels, after.pixels)
+        # Neither a face, brighter than 200, nor an inverted one; an even scene had no clear part.
+        inverted = 255 - after.pixels
+        assert after.pixels.max() < 200 or inverted.max() < 200 or after.pixels.min() == after.pixels.max()
+    assert differ > 15
+
+
 @pytest.mark.parametrize("thing", clutter.THINGS, ids=lambda thing: thing.__name__)
 def test_everything_can_be_drawn_at_any_size(thing: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clutter, "THINGS", (thing,))
