@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -15,13 +15,18 @@ import numpy.typing as npt
 from benchmarks.candidates import Candidate
 from benchmarks.progress import track
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
+from edge_runtime.detectors import Detector
 from edge_runtime.errors import DataError
 from edge_runtime.metrics.detection import match_detections
+from edge_runtime.pipeline import PipelineSettings
 from edge_runtime.preprocess import UInt8Array
 
 IOU = 0.5
 PAN_VIEW = 0.8
 """Part of a picture that a panned frame shows, of the largest with the frame's aspect."""
+
+FRAME_NS = 40_000_000
+"""Between two frames of a panned video, nanoseconds."""
 
 Drawn = Mapping[int, Sequence[Sequence[float]]]
 """Boxes x, y, w, h around full faces, pixels, by number of the frame from 0."""
@@ -115,6 +120,25 @@ def count_alarms(
         "frames_with_alarm": alarms,
         "pictures_with_alarm": rooms,
     }
+
+
+def count_reports(
+    candidate: Candidate, pictures: Sequence[UInt8Array], frames: int, frame_hw: tuple[int, int]
+) -> dict[str, Any]:
+    """Frames with a reported face in one video panned over all pictures, which show no people.
+
+    Faces are followed as `edge-fer run` does by default, 25 frames per second.
+    """
+    finder = PipelineSettings().finder(cast("Detector", candidate.device))
+    reports, number = 0, 0
+    tracks: set[int] = set()
+    for picture in track(pictures, f"{candidate.name}, followed", len(pictures)):
+        for frame in pan(picture, frames, frame_hw):
+            faces = finder.find(frame, number * FRAME_NS)
+            number += 1
+            reports += len(faces) > 0
+            tracks.update(face.number for face in faces)
+    return {"frames": number, "frames_with_report": reports, "faces_reported": len(tracks)}
 
 
 def judge(

@@ -2,18 +2,23 @@
 
 The difference between the box and the picture is the crop that frames a detected face as the training
 pictures frame it: `margin` and `offset_y` of a contract's `crop`. Only the Training split is looked at.
+`--photographs` compares the boxes of detectors on whole pictures instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from benchmarks.framing_photos import Relation, relate
 from edge_runtime.classifier import Classifier
+from edge_runtime.contract import CropSpec
 from edge_runtime.datasets import load_dataset
 from edge_runtime.datasets.base import LabeledImages
 from edge_runtime.detectors import Detector, load_detector
@@ -61,14 +66,25 @@ class Agreement:
     """Of the pictures as they are; `None` without labels. The classifier may have been trained on them:
     only differences mean something."""
     accuracy: float | None
+    accuracy_refitted: float | None
+    """With the margin and offset that this detector's own boxes need on these pictures (`Framing`), so that
+    only their scatter is left."""
     same_answer_as_uncropped: float
     same_answer_as_first: float
     """Share of pictures with the answer that the first detector's crop gets."""
 
 
+Result = Framing | Agreement | Relation
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", required=True, metavar="PATH", help="labelled pictures, square face crops"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", metavar="PATH", help="labelled pictures, square face crops")
+    what.add_argument(
+        "--photographs",
+        type=Path,
+        metavar="PATH",
+        help="pictures in YOLO layout instead: how the boxes of the other detectors lie to the first's",
     )
     parser.add_argument(
         "--limit", type=int, default=4000, metavar="N", help="pictures (default: %(default)s)"
@@ -93,17 +109,11 @@ def run(arguments: argparse.Namespace) -> int:
         DataError: no such data, or no face was found.
         DetectorUnavailableError: OpenCV without the cascade.
     """
-    data = load_dataset(arguments.data).split(SPLIT)
-    chosen = np.random.default_rng(arguments.seed).permutation(len(data.images))[: arguments.limit]
-    data = data.select(np.sort(chosen))
     names = [name for name in arguments.detectors.split(",") if name]
     if not names:
         raise UsageError("--detectors names no detector")
-    pictures = list(data.images)
-    found = {name: find_boxes(pictures, make_detector(name, pictures)) for name in names}
-    results: list[Framing | Agreement] = [measure(pictures, boxes, name) for name, boxes in found.items()]
-    if arguments.model:
-        results.extend(agreement(Classifier.load(arguments.model), data, found))
+    measured = _photographs if arguments.photographs else _crops
+    results = measured(arguments, names)
     if arguments.format == "json":
         print(json.dumps([asdict(result) for result in results], indent=1))
     else:
@@ -111,6 +121,26 @@ def run(arguments: argparse.Namespace) -> int:
             for key, value in asdict(result).items():
                 print(f"{key + ':':<26}{value}")
     return 0
+
+
+def _photographs(arguments: argparse.Namespace, names: Sequence[str]) -> Sequence[Result]:
+    if len(names) < 2:
+        raise UsageError("--photographs compares detectors; name two or more with --detectors")
+    classifier = Classifier.load(arguments.model) if arguments.model else None
+    return relate(arguments.photographs, names, arguments.limit, arguments.seed, classifier)
+
+
+def _crops(arguments: argparse.Namespace, names: Sequence[str]) -> Sequence[Result]:
+    data = load_dataset(arguments.data).split(SPLIT)
+    chosen = np.random.default_rng(arguments.seed).permutation(len(data.images))[: arguments.limit]
+    data = data.select(np.sort(chosen))
+    pictures = list(data.images)
+    found = {name: find_boxes(pictures, make_detector(name, pictures)) for name in names}
+    framings = [measure(pictures, boxes, name) for name, boxes in found.items()]
+    results: list[Result] = list(framings)
+    if arguments.model:
+        results.extend(agreement(Classifier.load(arguments.model), data, found, framings))
+    return results
 
 
 def make_detector(name: str, pictures: list[UInt8Array]) -> Detector:
@@ -160,9 +190,16 @@ def measure(pictures: list[UInt8Array], boxes: list[Box | None], detector: str =
 
 
 def agreement(
-    classifier: Classifier, data: LabeledImages, found: dict[str, list[Box | None]]
+    classifier: Classifier,
+    data: LabeledImages,
+    found: dict[str, list[Box | None]],
+    framings: Sequence[Framing],
 ) -> list[Agreement]:
     """Ask the classifier about the crop of every detector's box.
+
+    Args:
+        found: boxes of every picture by detector.
+        framings: of the detectors in the same order.
 
     Raises:
         DataError: there is no picture in which all of them found one face.
@@ -175,13 +212,18 @@ def agreement(
     truth = [data.class_names[data.labels[row]] if data.labels[row] >= 0 else "" for row in common]
     results: list[Agreement] = []
     first: list[str] = []
-    for name, boxes in found.items():
+
+    def read(boxes: list[Box | None], spec: CropSpec) -> list[str]:
         crops = [
-            crop_face(data.images[row], crop_region(box, contract.crop), contract.input)
+            crop_face(data.images[row], crop_region(box, spec), contract.input)
             for row, box in ((row, boxes[row]) for row in common)
             if box is not None
         ]
-        answers = _answers(classifier, crops)
+        return _answers(classifier, crops)
+
+    for (name, boxes), framing in zip(found.items(), framings, strict=True):
+        answers = read(boxes, contract.crop)
+        refitted = read(boxes, replace(contract.crop, margin=framing.margin, offset_y=framing.offset_y))
         first = first or answers
         results.append(
             Agreement(
@@ -190,6 +232,7 @@ def agreement(
                 pictures=len(common),
                 accuracy_uncropped=_share(uncropped, truth) if any(truth) else None,
                 accuracy=_share(answers, truth) if any(truth) else None,
+                accuracy_refitted=_share(refitted, truth) if any(truth) else None,
                 same_answer_as_uncropped=_share(answers, uncropped),
                 same_answer_as_first=_share(answers, first),
             )

@@ -20,14 +20,14 @@ from benchmarks.text import pipeline_text
 from edge_runtime.backends import NAMES
 from edge_runtime.classifier import DEFAULT_MODEL, resolve_model
 
-DEFAULT_DETECTOR = "haar"
+DEFAULT_DETECTOR = "edge"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, metavar="SOURCE", help="as for `edge-fer run`")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE|NAME")
     parser.add_argument(
-        "--detector", action="append", metavar="NAME", help="repeat for several; default haar"
+        "--detector", action="append", metavar="NAME", help="repeat for several; default edge"
     )
     parser.add_argument("--backend", default="auto", choices=NAMES)
     parser.add_argument("--threads", type=int, default=1, metavar="N")

@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.blazeface import ANCHORS
 from benchmarks.candidates import Candidate, make_candidate
 from benchmarks.detection_figures import Judged
-from benchmarks.detection_video import count_alarms, count_faces, pan, read_annotations
+from benchmarks.detection_video import count_alarms, count_faces, count_reports, pan, read_annotations
 from edge_runtime.classifier import resolve_model
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
 from edge_runtime.detectors import Detection
@@ -227,6 +227,21 @@ def test_alarms_in_a_pan_are_counted_by_frame_and_picture() -> None:
         "frames": 15,
         "frames_with_alarm": 10,
         "pictures_with_alarm": 2,
+    }
+
+
+def test_what_a_run_would_report_of_a_pan_is_counted() -> None:
+    class Bright:
+        def detect(self, luma: np.ndarray) -> list[Detection]:
+            return [Detection(Box(0, 0, 9, 9), float(luma.max()) / 255)] * int(luma.max() > 100)
+
+    candidate = Candidate("bright", Bright(), lambda luma: (np.empty((0, 4)), np.empty(0)), 0.5, "")
+    # Unsure for the five frames of one picture, too short to be reported, later for those of two.
+    pictures = [np.full((60, 80), value, np.uint8) for value in (0, 150, 0, 0, 0, 150, 150, 0, 0, 0, 255)]
+    assert count_reports(candidate, pictures, 5, (48, 64)) == {
+        "frames": 55,
+        "frames_with_report": 10,
+        "faces_reported": 2,
     }
 
 
