@@ -93,13 +93,11 @@ class DetectorExam:
         return frames(self.images.images[:count], contract)
 
     def measure(self, path: Path, name: str, contract: ModelContract) -> list[DetectionParity]:
-        """Compare on every runtime there is; see `convert.exam.Examination.measure`."""
+        """Compare the first looks on every runtime there is; see `convert.exam.Examination.measure`."""
         with captured_stderr():
             detector = load_detector(path)
         detector.self_test()
-        found = [
-            (detector.backend.description, [detector.detect_boxes(image) for image in self.images.images])
-        ]
+        found = [(detector.backend.description, [detector.look(image) for image in self.images.images])]
         detector.close()
         if self.tflite_runtime_python is not None and path.suffix == ".tflite":
             found.append(_detections_elsewhere(path, self.images.images, self.tflite_runtime_python))

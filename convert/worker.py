@@ -45,7 +45,7 @@ def _detect(model: str, given: str, out: str, backend: str) -> int:
     found = {}
     with np.load(given) as pictures:
         for index in range(len(pictures.files)):
-            boxes, scores = detector.detect_boxes(pictures[f"arr_{index}"])
+            boxes, scores = detector.look(pictures[f"arr_{index}"])
             found[f"boxes_{index}"], found[f"scores_{index}"] = boxes, scores
     np.savez(out, **found)  # type: ignore[arg-type]
     print(json.dumps({"backend": detector.backend.description, "self_test": deviation}))

@@ -9,7 +9,7 @@ As a library::
     classifier = Classifier.load()                      # a released model, or a file
     probabilities = classifier.predict(face)            # uint8 (H, W) luma -> (labels,)
 
-    pipeline = Pipeline(open_source("v4l2:0"), load_detector("haar"), classifier)
+    pipeline = Pipeline(open_source("v4l2:0"), load_detector("edge"), classifier)
     for frame, record in pipeline.records():            # pixels are valid until the next frame
         print(record.to_dict())
 """

@@ -15,7 +15,7 @@ from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
 TRACEBACK_VARIABLE = "EDGE_FER_TRACEBACK"
 
 BACKENDS_HELP = "auto, litert, tflite-runtime or onnx (default: %(default)s, the first that is installed)"
-DETECTORS_HELP = "haar, edge, none (the frame is the face) or yunet:FILE"
+DETECTORS_HELP = "edge, haar, none (the frame is the face) or yunet:FILE"
 FLIP_HELP = "average each face and its mirror image: a little more accurate, twice the time"
 MODEL_HELP = "a model file, or the name of a released model (default: %(default)s)"
 
@@ -83,7 +83,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", metavar="NAME|FILE", help="a released model's name or a file (default: edge-fer-small)")
     add("--backend", metavar="NAME", help="auto, litert, tflite-runtime or onnx (default: auto)")
-    add("--detector", metavar="NAME", help=f"{DETECTORS_HELP} (default: haar)")
+    add("--detector", metavar="NAME", help=f"{DETECTORS_HELP} (default: edge)")
     add("--threads", type=_positive, metavar="N", help="of the work (default: 1)")
     add("--flip-average", action="store_true", default=None, help=FLIP_HELP)
     add(
@@ -125,7 +125,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", metavar="NAME", help=BACKENDS_HELP)
     parser.add_argument(
         "--detector",
-        default="haar",
+        default="edge",
         metavar="NAME",
         help=f"{DETECTORS_HELP} (default: %(default)s)",
     )

@@ -62,7 +62,7 @@ class ModelConfig:
 class DetectorConfig:
     """What finds faces."""
 
-    name: str = _key("haar", "haar, edge, none (the frame is the face) or yunet:FILE")
+    name: str = _key("edge", "edge, haar, none (the frame is the face) or yunet:FILE")
     interval_s: float = _key(0.2, "longest time between two searches of the whole frame; 0: every frame")
     min_score: float = _key(0.0, "detections with a lower score are dropped, 0..1")
 
@@ -73,6 +73,8 @@ class TrackingConfig:
 
     min_iou: float = _key(0.3, "overlap under which a box is another face, 0..1")
     drop_after_s: float = _key(0.5, "a face that was not seen for longer has left")
+    confirm_s: float = _key(0.2, "a face of which the detector is not sure is reported once it is so old")
+    sure_score: float = _key(0.9, "a face of this score is reported at once, 0..1")
     smoothing_s: float = _key(0.3, "time constant of the probabilities' average; 0 smooths nothing")
 
 
@@ -168,6 +170,8 @@ MINIMA: Mapping[str, float] = {
     "detector.min_score": 0,
     "tracking.min_iou": 0,
     "tracking.drop_after_s": 0,
+    "tracking.confirm_s": 0,
+    "tracking.sure_score": 0,
     "tracking.smoothing_s": 0,
     "rotation.max_mb": 0,
     "rotation.keep": 1,
@@ -185,6 +189,7 @@ MINIMA: Mapping[str, float] = {
 MAXIMA: Mapping[str, float] = {
     "detector.min_score": 1,
     "tracking.min_iou": 1,
+    "tracking.sure_score": 1,
     "source.rate_hz": 1000,
     "web.view_rate_hz": 30,
     "web.max_upload_mpx": 64,

@@ -6,13 +6,17 @@ from edge_runtime.detectors.base import Detection, Detector, LocalDetector
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.tracking import IouTracker, Track
 
+MOST_NEAR = 6
+"""Faces that are looked for one by one; for more of them, a search of the whole frame costs less."""
+
 
 class FaceFinder:
     """Finds faces in a film and numbers them.
 
     A detector that can search a neighbourhood searches the whole frame at intervals, and at once when a
     face is lost; in between it looks for each face near the place where it was. A face that is not found
-    in a frame is not reported for it. Other detectors search every frame whole.
+    in a frame is not reported for it, nor one that the tracker has not confirmed yet. Other detectors
+    search every frame whole.
     """
 
     def __init__(
@@ -32,11 +36,12 @@ class FaceFinder:
 
     def find(self, luma: UInt8Array, now_ns: int) -> list[Track]:
         """The faces of the next frame of a film, largest first."""
+        tracks = None
         if self._local is not None and not self._is_due(now_ns):
             tracks = self._search_near(self._local, luma, now_ns)
-            if tracks is not None:
-                return tracks
-        return self._search_whole(luma, now_ns)
+        if tracks is None:
+            tracks = self._search_whole(luma, now_ns)
+        return [track for track in tracks if track.confirmed]
 
     def find_in_still(self, luma: UInt8Array, now_ns: int) -> list[Track]:
         """The faces of a picture that has nothing to do with those before, numbered from 1."""
@@ -48,9 +53,12 @@ class FaceFinder:
         return self._searched_ns is None or not 0 <= now_ns - self._searched_ns < self._interval_ns
 
     def _search_near(self, local: LocalDetector, luma: UInt8Array, now_ns: int) -> list[Track] | None:
-        """The live tracks that are where they were; None if one that was there is lost."""
+        """The live tracks that are where they were; None if one that was there is lost, or in a crowd."""
+        tracks = self.tracker.live(now_ns)
+        if len(tracks) > MOST_NEAR:
+            return None
         found: list[tuple[Track, Detection]] = []
-        for track in self.tracker.live(now_ns):
+        for track in tracks:
             detection = local.detect_near(luma, track.box)
             if detection is not None:
                 found.append((track, detection))

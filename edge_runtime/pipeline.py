@@ -37,8 +37,17 @@ class PipelineSettings:
     """Overlap under which a box is another face, 0..1."""
     drop_after_s: float = 0.5
     """A track that was not seen for longer ends."""
+    confirm_s: float = 0.2
+    """A face whose score never reached `sure_score` is reported once it was there for so long."""
+    sure_score: float = 0.9
+    """A face of this score, 0..1, is reported at once."""
     smoothing_s: float = 0.3
     """Time constant of the probabilities' average per track; 0 smooths nothing."""
+
+    def finder(self, detector: Detector) -> FaceFinder:
+        """What finds and follows faces by these settings."""
+        tracker = IouTracker(self.min_iou, self.drop_after_s, self.confirm_s, self.sure_score)
+        return FaceFinder(detector, tracker, interval_s=self.detect_interval_s, min_score=self.min_score)
 
 
 @dataclass
@@ -127,12 +136,7 @@ class Pipeline:
         self._classifier = classifier
         self._sinks = tuple(sinks)
         self._reader = FaceReader(classifier)
-        self._finder = FaceFinder(
-            detector,
-            IouTracker(self.settings.min_iou, self.settings.drop_after_s),
-            interval_s=self.settings.detect_interval_s,
-            min_score=self.settings.min_score,
-        )
+        self._finder = self.settings.finder(detector)
         self._smoother = ExponentialSmoother(self.settings.smoothing_s)
         self._model = f"sha256:{classifier.file.sha256}"
 

@@ -88,6 +88,8 @@ def pipeline_settings(config: Config) -> PipelineSettings:
         min_score=config.detector.min_score,
         min_iou=config.tracking.min_iou,
         drop_after_s=config.tracking.drop_after_s,
+        confirm_s=config.tracking.confirm_s,
+        sure_score=config.tracking.sure_score,
         smoothing_s=config.tracking.smoothing_s,
     )
 

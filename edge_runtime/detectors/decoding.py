@@ -9,7 +9,7 @@ al. 2019, arXiv 1907.05047), which trembles less from frame to frame than the be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -31,6 +31,34 @@ MAX_CANDIDATES = 128
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """How answers are looked at again, closer (`edge_runtime.detectors.looking`)."""
+
+    score_threshold: float = 0.1
+    """Answers of the first look from this probability on get a second one; the final threshold is
+    `Decoding.score_threshold`."""
+    most: int = 6
+    """Second looks at one frame, at the best answers; bounds the time."""
+    face_share: float = 0.35
+    """Height of the face in the second look, fraction of the picture's."""
+    min_iou: float = 0.25
+    """An answer of the second look that overlaps the first one's box less is another face."""
+
+    def first_problem(self) -> str | None:
+        for name in ("score_threshold", "face_share", "min_iou"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+                return f"second_look.{name} must be between 0 and 1. Received: {value!r}"
+        if (
+            isinstance(self.most, bool)
+            or not isinstance(self.most, int)
+            or not 1 <= self.most <= MAX_CANDIDATES
+        ):
+            return f"second_look.most must be 1..{MAX_CANDIDATES}. Received: {self.most!r}"
+        return None
+
+
+@dataclass(frozen=True)
 class Decoding:
     """The `decoding` object of a detection model's contract."""
 
@@ -47,6 +75,8 @@ class Decoding:
     lies in the upper left corner."""
     box_map: BoxMap = field(default_factory=BoxMap)
     """From the boxes that the network was trained on to `edge_runtime.preprocess.Box`."""
+    second_look: SecondLook | None = None
+    """None: the first look decides."""
     method: str = METHOD
 
     def __post_init__(self) -> None:
@@ -84,7 +114,7 @@ class Decoding:
             return f"max_faces must be 1..{MAX_CANDIDATES}. Received: {self.max_faces!r}"
         if not 0 <= self.fill <= 255:
             return f"fill must be 0..255. Received: {self.fill!r}"
-        return None
+        return self.second_look.first_problem() if self.second_look else None
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -106,11 +136,17 @@ class Decoding:
             values = dict(document or {})
             values["outputs"] = tuple(values["outputs"])
             values["box_map"] = BoxMap(**values.get("box_map", {}))
+            if values.get("second_look") is not None:
+                values["second_look"] = SecondLook(**values["second_look"])
             return cls(**values)
         except KeyError as error:
             raise ContractError(f"decoding lacks the key {error}") from None
         except (TypeError, ValueError) as error:
             raise ContractError(f"decoding is malformed ({error})") from None
+
+
+_Answer = tuple[float, float, float, float, float]
+"""Score, left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +165,23 @@ class _Level:
     """Probability of a raw score."""
     distance_of: Callable[[float], float]
     """Input pixels of a raw distance."""
+
+    def answers_within(self, outputs: Sequence[npt.NDArray], place: _Answer) -> Iterator[_Answer]:
+        """The answers of the cells whose centres lie within a place."""
+        stride, least = self.stride, float(self.least)
+        _, left, top, right, bottom = place
+        first, last = max(0, math.ceil(left / stride - 0.5)), math.floor(right / stride - 0.5) + 1
+        start, end = max(0, math.ceil(top / stride - 0.5)), math.floor(bottom / stride - 0.5) + 1
+        if last <= first or end <= start:
+            return
+        scores = outputs[self.score_index][0, start:end, first:last, 0].tolist()
+        boxes = outputs[self.box_index][0, start:end, first:last].tolist()
+        for row, (row_scores, row_boxes) in enumerate(zip(scores, boxes, strict=True), start):
+            for column, (raw, distances) in enumerate(zip(row_scores, row_boxes, strict=True), first):
+                if raw >= least:
+                    x, y = (column + 0.5) * stride, (row + 0.5) * stride
+                    before_x, before_y, after_x, after_y = map(self.distance_of, distances)
+                    yield self.score_of(raw), x - before_x, y - before_y, x + after_x, y + after_y
 
 
 class Decoder:
@@ -168,20 +221,52 @@ class Decoder:
             boxes (N, 4) float32 x, y, w, h in input pixels in the convention of the training boxes, and
             scores (N,) float32 0..1, best first.
         """
-        chosen = []
-        count = 0
-        for level in self._levels:
-            raw = outputs[level.score_index].reshape(-1)
-            cells = (raw >= level.least).nonzero()[0]
-            if len(cells):
-                count += len(cells)
-                chosen.append((level, raw[cells], outputs[level.box_index].reshape(-1, 4)[cells], cells))
+        chosen = self._choose(outputs)
         if not chosen:
             return np.empty((0, 4), np.float32), np.empty(0, np.float32)
+        count = sum(len(cells) for *_, cells in chosen)
         decode = _decode_few if count <= FEW else _decode_many
         merged, kept = decode(chosen, self.decoding.nms_iou)
         merged[:, 2:] -= merged[:, :2]
         return merged[: self.decoding.max_faces], kept[: self.decoding.max_faces]
+
+    def best_at(
+        self, outputs: Sequence[npt.NDArray], place: FloatArray, min_iou: float
+    ) -> tuple[FloatArray, float] | None:
+        """The best answer at a place, merged with the others there that overlap it; None without one.
+
+        Cells outside of the place are not asked: the centre of a face that is there lies in it.
+
+        Args:
+            place: (4,) x, y, w, h in input pixels.
+            min_iou: answers that overlap the place less are other faces.
+
+        Returns:
+            box (4,) float32 x, y, w, h in input pixels, and its score 0..1.
+        """
+        x, y, w, h = map(float, place)
+        here = (1.0, x, y, x + w, y + h)
+        near = [answer for level in self._levels for answer in level.answers_within(outputs, here)]
+        near.sort(key=_negative_score)
+        best = next((answer for answer in near if _iou_of(here, answer) >= min_iou), None)
+        if best is None:
+            return None
+        nms_iou = self.decoding.nms_iou
+        total, left, top, right, bottom = _merge(
+            [other for other in near if other is best or _iou_of(best, other) > nms_iou]
+        )
+        box = (left / total, top / total, (right - left) / total, (bottom - top) / total)
+        return np.array(box, np.float32), best[0]
+
+    def _choose(self, outputs: Sequence[npt.NDArray]) -> list[_Chosen]:
+        """The cells that reach the threshold, of the maps that have any."""
+        chosen = []
+        for level in self._levels:
+            raw = outputs[level.score_index].reshape(-1)
+            cells = (raw >= level.least).nonzero()[0]
+            if len(cells):
+                chosen.append((level, raw[cells], outputs[level.box_index].reshape(-1, 4)[cells], cells))
+        return chosen
 
 
 _Chosen = tuple[_Level, npt.NDArray, npt.NDArray, npt.NDArray]
@@ -205,7 +290,7 @@ def _decode_many(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray,
 
 def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, FloatArray]:
     """As `_decode_many`, in plain numbers: for a few cells, calls of numpy cost more than the sums."""
-    found = []
+    found: list[_Answer] = []
     for level, raw_scores, raw_distances, cells in chosen:
         columns, stride = level.columns, level.stride
         score_of, distance_of = level.score_of, level.distance_of
@@ -221,22 +306,27 @@ def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, 
     merged, kept = [], []
     while found:
         best = found[0]
-        total, left, top, right, bottom = best[0], *(best[0] * side for side in best[1:])
-        apart = []
+        group = [best]
+        apart: list[_Answer] = []
         for other in found[1:]:
-            if _iou_of(best, other) > nms_iou:
-                score, a, b, c, d = other
-                total += score
-                left += score * a
-                top += score * b
-                right += score * c
-                bottom += score * d
-            else:
-                apart.append(other)
+            (group if _iou_of(best, other) > nms_iou else apart).append(other)
+        total, left, top, right, bottom = _merge(group)
         merged.append((left / total, top / total, right / total, bottom / total))
         kept.append(best[0])
         found = apart
     return np.array(merged, np.float32), np.array(kept, np.float32)
+
+
+def _merge(group: Sequence[_Answer]) -> _Answer:
+    """Sums over answers: of the scores, and of the corners times the scores."""
+    total = left = top = right = bottom = 0.0
+    for score, a, b, c, d in group:
+        total += score
+        left += score * a
+        top += score * b
+        right += score * c
+        bottom += score * d
+    return total, left, top, right, bottom
 
 
 def _negative_score(item: tuple[float, ...]) -> float:
@@ -272,18 +362,20 @@ def merge_overlapping(
     corners, scores = corners[order], scores[order]
     overlap = _iou(corners) > iou_threshold
     np.fill_diagonal(overlap, True)
-    weighted = corners * scores[:, None]
     alive = np.ones(len(scores), bool)
-    merged, kept = [], []
+    groups, bests = [], []
     while True:
         best = int(alive.argmax())
         if not alive[best]:
             break
         group = overlap[best] & alive
-        merged.append(weighted[group].sum(axis=0) / scores[group].sum())
-        kept.append(scores[best])
-        alive &= ~group
-    return np.array(merged, np.float32).reshape(-1, 4), np.array(kept, np.float32)
+        groups.append(group)
+        bests.append(best)
+        alive ^= group
+    # One product instead of a sum per group: faces are few, calls of numpy are what takes the time.
+    members = np.array(groups, np.float32).reshape(len(groups), len(scores)) * scores
+    merged = members @ corners / members.sum(axis=1, keepdims=True)
+    return merged.astype(np.float32), scores[bests].astype(np.float32)
 
 
 def _iou(corners: FloatArray) -> FloatArray:

@@ -10,15 +10,18 @@ import numpy.typing as npt
 from edge_runtime.backends import Backend, load_backend
 from edge_runtime.classifier import resolve_model
 from edge_runtime.detectors.base import Detection
-from edge_runtime.detectors.decoding import Decoder, Decoding
+from edge_runtime.detectors.decoding import Decoder, Decoding, SecondLook
 from edge_runtime.detectors.letterbox import Letterbox
 from edge_runtime.detectors.letterbox import letterbox as letterbox
+from edge_runtime.detectors.looking import Answers, Found, cut_around, judge_all, wanted_looks
 from edge_runtime.errors import ContractError
 from edge_runtime.modelfile import ModelFile, read_tflite
 from edge_runtime.preprocess import Box, UInt8Array, tensor_filler
 from edge_runtime.selftest import check_vectors
 
 DEFAULT_MODEL = "edge-face"
+LEAST_SCORE = 0.02
+"""Answers of a second look below it count as none."""
 
 
 class EdgeDetector:
@@ -54,11 +57,18 @@ class EdgeDetector:
         self.backend = backend
         self.decoding = Decoding.from_json(contract.decoding)
         self._hw = (contract.input.height, contract.input.width)
-        self._decode = Decoder(self.decoding, self._hw, backend.outputs, score_threshold)
+        self._threshold = self.decoding.score_threshold if score_threshold is None else score_threshold
+        self._second = self.decoding.second_look
+        least = min(self._threshold, self._second.score_threshold) if self._second else self._threshold
+        self._decode = Decoder(self.decoding, self._hw, backend.outputs, least)
+        self._decode_closer = Decoder(self.decoding, self._hw, backend.outputs, LEAST_SCORE)
         self._pixels = np.full(self._hw, self.decoding.fill, np.uint8)
         self._fit = Letterbox(self._pixels, self.decoding.fill)
         self._tensor = np.empty(tensor.shape, tensor.dtype)
         self._fill_tensor = tensor_filler(self._pixels, tensor, self._tensor)
+        # The first picture's border stays filled from frame to frame, so that the second has its own.
+        self._closer = np.empty(self._hw, np.uint8)
+        self._fill_closer = tensor_filler(self._closer, tensor, self._tensor)
 
     @classmethod
     def load(
@@ -92,12 +102,33 @@ class EdgeDetector:
             found.sort(key=lambda item: (-item.score, -item.box.w * item.box.h))
         return found
 
-    def detect_boxes(self, luma: npt.NDArray[np.uint8]) -> tuple[npt.NDArray, npt.NDArray]:
+    def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
+        """Find the face that was near a place; see `edge_runtime.detectors.base.LocalDetector`."""
+        place = np.array(self.decoding.box_map.inverse().apply_one(box.x, box.y, box.w, box.h), np.float32)
+        spec = self._second or SecondLook()
+        found = self._look_closer(luma, place, spec)
+        if found is None or found[1] < self._threshold:
+            return None
+        return Detection(Box(*self.decoding.box_map.apply_one(*found[0].tolist())), found[1])
+
+    def detect_boxes(self, luma: UInt8Array) -> Answers:
         """Boxes as the network was trained to frame faces, before the map to `Box`'s convention.
 
         Returns:
             boxes (N, 4) float32 x, y, w, h in pixels of the frame, scores (N,) float32, best first.
         """
+        first = self.look(luma)
+        spec = self._second
+        if spec is None or not len(first[1]):
+            return first
+        places = first[0][: wanted_looks(first[1], spec)]
+        looks = [self._look_closer(luma, place, spec) for place in places]
+        boxes, scores = judge_all(first, looks, self.decoding.nms_iou)
+        delivered = scores >= self._threshold
+        return boxes[delivered], scores[delivered]
+
+    def look(self, luma: UInt8Array) -> Answers:
+        """The first look's answers as `detect_boxes` gives them, from the lower of both thresholds on."""
         scale = self.fit(luma)
         boxes, scores = self.find()
         boxes /= np.float32(scale)
@@ -108,9 +139,15 @@ class EdgeDetector:
         return self._fit(luma)
 
     def find(self) -> tuple[npt.NDArray, npt.NDArray]:
-        """Boxes and scores as `detect_boxes`, in pixels of the input picture that `fit` filled."""
+        """Boxes and scores as `look`, in pixels of the input picture that `fit` filled."""
         self._fill_tensor()
         return self._decode(self.backend.invoke(self._tensor))
+
+    def _look_closer(self, luma: UInt8Array, box: npt.NDArray, spec: SecondLook) -> Found:
+        view = cut_around(luma, box, spec.face_share, self._closer, self.decoding.fill)
+        self._fill_closer()
+        outputs = self.backend.invoke(self._tensor)
+        return view.look(self._decode_closer, outputs, box, spec.min_iou)
 
     def self_test(self) -> float:
         """Run the contract's self-test vectors and return the largest deviation.

@@ -4,7 +4,8 @@ Written by `python -m tests.pin_models`.
 """
 
 DIGESTS: dict[str, str] = {
-    "edge-face.tflite": "4a9f4f61586a5329e1f6dd598b9db7c55dd29e0f389839cbdc949f07a72a866c",
+    "edge-face-320.tflite": "7f22ff6541027e1e619426ecacb5e27bf4917fdc465d9bb404fce3c85f5618f7",
+    "edge-face.tflite": "0d8828704d9966e98d8911a30cd4c485c921f9c521a83a70b1faa8c8553672d8",
     "edge-fer-nano.tflite": "f04e7b209db35db1b71ae006202b945a6ed6dae5e2709efb5f28e7e1b13483da",
     "edge-fer-small.tflite": "52c6524e5a14b5378387a7279b4b8b9f5eaf7356a9872561c4a03b1a47933e9f",
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.detectors import Detection, load_detector
-from edge_runtime.finding import FaceFinder
+from edge_runtime.finding import MOST_NEAR, FaceFinder
 from edge_runtime.preprocess import Box, UInt8Array, to_luma
 from edge_runtime.sources import open_source
 from edge_runtime.tracking import IouTracker
@@ -65,6 +65,13 @@ def test_a_face_that_stays_costs_one_whole_search_per_interval() -> None:
     assert (world.whole, world.near) == (5, 20)
 
 
+def test_a_crowd_is_searched_whole() -> None:
+    world = World()
+    world.faces = [Box(12 * index, 10, 10, 10) for index in range(MOST_NEAR + 1)]
+    assert watch(make(world), 0, 3) == [list(range(1, MOST_NEAR + 2))] * 3
+    assert (world.whole, world.near) == (3, 0)
+
+
 def test_a_face_that_appears_is_seen_within_the_interval() -> None:
     world = World()
     finder = make(world)
@@ -114,6 +121,22 @@ def test_without_a_local_search_or_interval_every_frame_is_searched_whole() -> N
     world.faces = [Box(10, 10, 30, 30)]
     watch(make(world, interval_s=0), 0, 5)
     assert (world.whole, world.near) == (5, 0)
+
+
+@pytest.mark.parametrize("interval_s", [0, 0.2])
+def test_a_face_that_is_not_sure_is_reported_once_it_has_stayed(interval_s: float) -> None:
+    world = World()
+    tracker = IouTracker(confirm_s=0.2, sure_score=0.95)
+    finder = FaceFinder(world, tracker, interval_s=interval_s)
+    assert watch(finder, 0, 5) == [[]] * 5
+    world.faces = [Box(10, 10, 30, 30)]
+    assert watch(finder, 5, 12) == [[]] * 5 + [[1]] * 2
+    world.faces = []
+    assert watch(finder, 12, 30) == [[]] * 18
+    world.faces = [Box(10, 10, 30, 30)]
+    assert watch(finder, 30, 33) == [[]] * 3
+    world.faces = []
+    assert watch(finder, 33, 50) == [[]] * 17
 
 
 def test_a_still_stands_alone() -> None:

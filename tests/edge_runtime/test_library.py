@@ -71,5 +71,5 @@ def test_wrong_crops_are_named(classifier: Classifier, wrong: UInt8Array) -> Non
 
 
 def test_pipeline_from_public_names(classifier: Classifier, portrait: UInt8Array) -> None:
-    pipeline = Pipeline(open_source("demo:2"), load_detector("haar"), classifier)
+    pipeline = Pipeline(open_source("demo:2"), load_detector("edge"), classifier)
     assert [len(record.faces) for _, record in pipeline.records()] == [1, 1]

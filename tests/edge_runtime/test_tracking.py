@@ -50,6 +50,44 @@ def test_a_face_that_jumps_is_another() -> None:
     assert numbers(tracker, [at(90)], 0.04) == [2]
 
 
+def unsure(x: float) -> Detection:
+    return Detection(Box(x, 0, 100, 100), 0.6)
+
+
+def confirmed(tracker: IouTracker, detections: list[Detection], now_s: float) -> list[int]:
+    tracks = tracker.update(detections, round(now_s * SECOND))
+    return [track.number for track in tracks if track.confirmed]
+
+
+def test_a_face_that_is_not_sure_has_to_stay() -> None:
+    tracker = IouTracker(confirm_s=0.2, sure_score=0.75)
+    assert confirmed(tracker, [], 0) == []
+    assert confirmed(tracker, [unsure(0), at(300)], 0.1) == [2]
+    assert confirmed(tracker, [unsure(0), at(300)], 0.2) == [2]
+    assert confirmed(tracker, [unsure(0), unsure(300)], 0.3) == [1, 2]
+    # One that was gone for too long starts again.
+    assert confirmed(tracker, [], 0.8) == []
+    assert confirmed(tracker, [unsure(0)], 0.9) == []
+
+
+def test_a_face_is_confirmed_as_soon_as_it_is_sure() -> None:
+    tracker = IouTracker(confirm_s=10, sure_score=0.75)
+    confirmed(tracker, [], 0)
+    assert confirmed(tracker, [unsure(0)], 0.04) == []
+    assert confirmed(tracker, [at(0)], 0.08) == [1]
+    assert confirmed(tracker, [unsure(0)], 0.12) == [1]
+
+
+def test_in_a_frame_that_stands_alone_every_face_counts() -> None:
+    tracker = IouTracker(confirm_s=0.2, sure_score=0.75)
+    assert confirmed(tracker, [unsure(0)], 0) == [1]
+    # One frame per second: no track lives long enough to be confirmed.
+    assert confirmed(tracker, [unsure(0)], 1) == [2]
+    assert confirmed(tracker, [unsure(0), unsure(300)], 1.04) == [2]
+    tracker.reset()
+    assert confirmed(tracker, [unsure(300)], 1.08) == [1]
+
+
 def test_reset_counts_from_one_again() -> None:
     tracker = IouTracker()
     numbers(tracker, [at(0)], 0)

@@ -49,7 +49,7 @@ class WebSettings:
     healthy_within_s: float = 10.0
     model: str = "edge-fer-small"
     backend: str = "auto"
-    detector: str = "haar"
+    detector: str = "edge"
 
 
 class WebSink:

@@ -70,7 +70,7 @@ class TestPredict:
                 pass
 
         classifier = Classifier.load()
-        ((_, record),) = Pipeline(Once(), load_detector("haar"), classifier).records()
+        ((_, record),) = Pipeline(Once(), load_detector("edge"), classifier).records()
         expected = record.to_dict()
         assert len(found["faces"]) == 1
         assert found["faces"] == expected["faces"]
