@@ -17,7 +17,8 @@ from edge_runtime.backends import load_backend
 from edge_runtime.boxmap import BoxMap
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE
 from edge_runtime.detectors import Detection
-from edge_runtime.detectors.decoding import cell_centers, merge_overlapping
+from edge_runtime.detectors.decoding import cell_centers
+from edge_runtime.detectors.suppression import merge_overlapping
 from edge_runtime.errors import DetectorUnavailableError
 from edge_runtime.preprocess import Box, UInt8Array
 

@@ -2,8 +2,7 @@
 
 Every cell of an output map gives a logit that a face's centre lies in it, and the distances from the
 cell's centre to the box's left, top, right and bottom edge in strides, never negative (Tian et al.
-2019, arXiv 1904.01355). Overlapping answers are merged into their score-weighted mean (Bazarevsky et
-al. 2019, arXiv 1907.05047), which trembles less from frame to frame than the best one alone.
+2019, arXiv 1904.01355).
 """
 
 from __future__ import annotations
@@ -18,16 +17,22 @@ import numpy.typing as npt
 
 from edge_runtime.backends.base import TensorInfo
 from edge_runtime.boxmap import BoxMap
+from edge_runtime.detectors.suppression import (
+    MAX_CANDIDATES,
+    Answer,
+    FloatArray,
+    iou_of,
+    merge_overlapping,
+    negative_score,
+    suppress_few,
+    weighted_mean,
+)
 from edge_runtime.errors import ContractError
-
-FloatArray = npt.NDArray[np.float32]
 
 METHOD = "cells-ltrb"
 """The only box parametrization that this release decodes."""
 FEW = 12
 """Most cells that are decoded one by one."""
-MAX_CANDIDATES = 128
-"""Answers, best first, that enter the merging: bounds its time in a crowd."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,6 @@ class Decoding:
             raise ContractError(f"decoding is malformed ({error})") from None
 
 
-_Answer = tuple[float, float, float, float, float]
-"""Score, left, top, right, bottom."""
-
-
 @dataclass(frozen=True)
 class _Level:
     score_index: int
@@ -166,7 +167,7 @@ class _Level:
     distance_of: Callable[[float], float]
     """Input pixels of a raw distance."""
 
-    def answers_within(self, outputs: Sequence[npt.NDArray], place: _Answer) -> Iterator[_Answer]:
+    def answers_within(self, outputs: Sequence[npt.NDArray], place: Answer) -> Iterator[Answer]:
         """The answers of the cells whose centres lie within a place."""
         stride, least = self.stride, float(self.least)
         _, left, top, right, bottom = place
@@ -247,16 +248,14 @@ class Decoder:
         x, y, w, h = map(float, place)
         here = (1.0, x, y, x + w, y + h)
         near = [answer for level in self._levels for answer in level.answers_within(outputs, here)]
-        near.sort(key=_negative_score)
-        best = next((answer for answer in near if _iou_of(here, answer) >= min_iou), None)
+        near.sort(key=negative_score)
+        best = next((answer for answer in near if iou_of(here, answer) >= min_iou), None)
         if best is None:
             return None
         nms_iou = self.decoding.nms_iou
-        total, left, top, right, bottom = _merge(
-            [other for other in near if other is best or _iou_of(best, other) > nms_iou]
-        )
-        box = (left / total, top / total, (right - left) / total, (bottom - top) / total)
-        return np.array(box, np.float32), best[0]
+        group = [other for other in near if other is best or iou_of(best, other) > nms_iou]
+        left, top, right, bottom = weighted_mean(group)
+        return np.array((left, top, right - left, bottom - top), np.float32), best[0]
 
     def _choose(self, outputs: Sequence[npt.NDArray]) -> list[_Chosen]:
         """The cells that reach the threshold, of the maps that have any."""
@@ -290,7 +289,7 @@ def _decode_many(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray,
 
 def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, FloatArray]:
     """As `_decode_many`, in plain numbers: for a few cells, calls of numpy cost more than the sums."""
-    found: list[_Answer] = []
+    found: list[Answer] = []
     for level, raw_scores, raw_distances, cells in chosen:
         columns, stride = level.columns, level.stride
         score_of, distance_of = level.score_of, level.distance_of
@@ -301,92 +300,7 @@ def _decode_few(chosen: Sequence[_Chosen], nms_iou: float) -> tuple[FloatArray, 
             x, y = (column + 0.5) * stride, (row + 0.5) * stride
             left, top, right, bottom = map(distance_of, distances)
             found.append((score_of(raw), x - left, y - top, x + right, y + bottom))
-    # Sorting keeps the order of equals, as the stable sort of `merge_overlapping` does.
-    found.sort(key=_negative_score)
-    merged, kept = [], []
-    while found:
-        best = found[0]
-        group = [best]
-        apart: list[_Answer] = []
-        for other in found[1:]:
-            (group if _iou_of(best, other) > nms_iou else apart).append(other)
-        total, left, top, right, bottom = _merge(group)
-        merged.append((left / total, top / total, right / total, bottom / total))
-        kept.append(best[0])
-        found = apart
-    return np.array(merged, np.float32), np.array(kept, np.float32)
-
-
-def _merge(group: Sequence[_Answer]) -> _Answer:
-    """Sums over answers: of the scores, and of the corners times the scores."""
-    total = left = top = right = bottom = 0.0
-    for score, a, b, c, d in group:
-        total += score
-        left += score * a
-        top += score * b
-        right += score * c
-        bottom += score * d
-    return total, left, top, right, bottom
-
-
-def _negative_score(item: tuple[float, ...]) -> float:
-    return -item[0]
-
-
-def _iou_of(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Intersection over union of two (score, left, top, right, bottom)."""
-    _, a_left, a_top, a_right, a_bottom = a
-    _, b_left, b_top, b_right, b_bottom = b
-    across = (a_right if a_right < b_right else b_right) - (a_left if a_left > b_left else b_left)
-    down = (a_bottom if a_bottom < b_bottom else b_bottom) - (a_top if a_top > b_top else b_top)
-    if across <= 0 or down <= 0:
-        return 0.0
-    shared = across * down
-    union = (a_right - a_left) * (a_bottom - a_top) + (b_right - b_left) * (b_bottom - b_top) - shared
-    return shared / max(union, 1e-9)
-
-
-def merge_overlapping(
-    corners: FloatArray, scores: FloatArray, iou_threshold: float
-) -> tuple[FloatArray, FloatArray]:
-    """Greedy suppression in which a kept box becomes the score-weighted mean of what it suppresses.
-
-    Args:
-        corners: (N, 4) left, top, right, bottom.
-        scores: (N,) 0..1.
-
-    Returns:
-        corners (M, 4) and scores (M,), best first; a score is that of its group's best.
-    """
-    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    corners, scores = corners[order], scores[order]
-    overlap = _iou(corners) > iou_threshold
-    np.fill_diagonal(overlap, True)
-    alive = np.ones(len(scores), bool)
-    groups, bests = [], []
-    while True:
-        best = int(alive.argmax())
-        if not alive[best]:
-            break
-        group = overlap[best] & alive
-        groups.append(group)
-        bests.append(best)
-        alive ^= group
-    # One product instead of a sum per group: faces are few, calls of numpy are what takes the time.
-    members = np.array(groups, np.float32).reshape(len(groups), len(scores)) * scores
-    merged = members @ corners / members.sum(axis=1, keepdims=True)
-    return merged.astype(np.float32), scores[bests].astype(np.float32)
-
-
-def _iou(corners: FloatArray) -> FloatArray:
-    """Intersection over union of every box with every other, (N, N)."""
-    top_left = np.maximum(corners[:, None, :2], corners[None, :, :2])
-    sides = np.minimum(corners[:, None, 2:], corners[None, :, 2:]) - top_left
-    np.maximum(sides, 0, out=sides)
-    shared = sides[..., 0] * sides[..., 1]
-    area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-    union = area[:, None] + area[None, :] - shared
-    return shared / np.maximum(union, 1e-9)
+    return suppress_few(found, nms_iou)
 
 
 def cell_centers(input_hw: tuple[int, int], stride: int) -> FloatArray:

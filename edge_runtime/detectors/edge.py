@@ -59,6 +59,7 @@ class EdgeDetector:
         self._hw = (contract.input.height, contract.input.width)
         self._threshold = self.decoding.score_threshold if score_threshold is None else score_threshold
         self._second = self.decoding.second_look
+        self._to_full_face = self.decoding.box_map.inverse()
         least = min(self._threshold, self._second.score_threshold) if self._second else self._threshold
         self._decode = Decoder(self.decoding, self._hw, backend.outputs, least)
         self._decode_closer = Decoder(self.decoding, self._hw, backend.outputs, LEAST_SCORE)
@@ -104,7 +105,7 @@ class EdgeDetector:
 
     def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
         """Find the face that was near a place; see `edge_runtime.detectors.base.LocalDetector`."""
-        place = np.array(self.decoding.box_map.inverse().apply_one(box.x, box.y, box.w, box.h), np.float32)
+        place = np.array(self._to_full_face.apply_one(box.x, box.y, box.w, box.h), np.float32)
         spec = self._second or SecondLook()
         found = self._look_closer(luma, place, spec)
         if found is None or found[1] < self._threshold:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.detectors.decoding import Decoder, FloatArray, SecondLook, merge_overlapping
+from edge_runtime.detectors.decoding import Decoder, SecondLook
+from edge_runtime.detectors.suppression import FloatArray, merge_overlapping
 from edge_runtime.preprocess import UInt8Array
 
 Answers = tuple[FloatArray, FloatArray]

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from edge_runtime.backends.base import TensorInfo
-from edge_runtime.detectors.decoding import Decoder, Decoding, cell_centers, merge_overlapping
+from edge_runtime.detectors.decoding import Decoder, Decoding, cell_centers
+from edge_runtime.detectors.suppression import merge_overlapping
 from edge_runtime.errors import ContractError
 
 INPUT_HW = (120, 160)
