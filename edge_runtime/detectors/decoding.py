@@ -8,7 +8,7 @@ cell's centre to the box's left, top, right and bottom edge in strides, never ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -21,14 +21,16 @@ from edge_runtime.detectors.suppression import (
     MAX_CANDIDATES,
     Answer,
     FloatArray,
+    by_score,
     iou_of,
     merge_overlapping,
-    negative_score,
     suppress_few,
     weighted_mean,
 )
 from edge_runtime.errors import ContractError
 
+Place = tuple[float, float, float, float]
+"""x, y, w, h of one box: a few numbers cost less as such than in an array."""
 METHOD = "cells-ltrb"
 """The only box parametrization that this release decodes."""
 FEW = 12
@@ -167,22 +169,27 @@ class _Level:
     distance_of: Callable[[float], float]
     """Input pixels of a raw distance."""
 
-    def answers_within(self, outputs: Sequence[npt.NDArray], place: Answer) -> Iterator[Answer]:
+    def answers_within(self, outputs: Sequence[npt.NDArray], place: Answer) -> list[Answer]:
         """The answers of the cells whose centres lie within a place."""
-        stride, least = self.stride, float(self.least)
+        stride, least, distance_of = self.stride, float(self.least), self.distance_of
         _, left, top, right, bottom = place
         first, last = max(0, math.ceil(left / stride - 0.5)), math.floor(right / stride - 0.5) + 1
         start, end = max(0, math.ceil(top / stride - 0.5)), math.floor(bottom / stride - 0.5) + 1
+        found: list[Answer] = []
         if last <= first or end <= start:
-            return
+            return found
         scores = outputs[self.score_index][0, start:end, first:last, 0].tolist()
-        boxes = outputs[self.box_index][0, start:end, first:last].tolist()
-        for row, (row_scores, row_boxes) in enumerate(zip(scores, boxes, strict=True), start):
-            for column, (raw, distances) in enumerate(zip(row_scores, row_boxes, strict=True), first):
+        boxes = outputs[self.box_index][0, start:end, first:last]
+        for row, row_scores in enumerate(scores):
+            if max(row_scores) < least:
+                continue
+            y = (start + row + 0.5) * stride
+            for column, (raw, distances) in enumerate(zip(row_scores, boxes[row].tolist(), strict=True)):
                 if raw >= least:
-                    x, y = (column + 0.5) * stride, (row + 0.5) * stride
-                    before_x, before_y, after_x, after_y = map(self.distance_of, distances)
-                    yield self.score_of(raw), x - before_x, y - before_y, x + after_x, y + after_y
+                    x = (first + column + 0.5) * stride
+                    before_x, before_y, after_x, after_y = map(distance_of, distances)
+                    found.append((self.score_of(raw), x - before_x, y - before_y, x + after_x, y + after_y))
+        return found
 
 
 class Decoder:
@@ -232,30 +239,32 @@ class Decoder:
         return merged[: self.decoding.max_faces], kept[: self.decoding.max_faces]
 
     def best_at(
-        self, outputs: Sequence[npt.NDArray], place: FloatArray, min_iou: float
-    ) -> tuple[FloatArray, float] | None:
+        self, outputs: Sequence[npt.NDArray], place: Place, min_iou: float
+    ) -> tuple[Place, float] | None:
         """The best answer at a place, merged with the others there that overlap it; None without one.
 
         Cells outside of the place are not asked: the centre of a face that is there lies in it.
 
         Args:
-            place: (4,) x, y, w, h in input pixels.
+            place: in input pixels.
             min_iou: answers that overlap the place less are other faces.
 
         Returns:
-            box (4,) float32 x, y, w, h in input pixels, and its score 0..1.
+            The box in input pixels, and its score 0..1.
         """
-        x, y, w, h = map(float, place)
+        x, y, w, h = place
         here = (1.0, x, y, x + w, y + h)
-        near = [answer for level in self._levels for answer in level.answers_within(outputs, here)]
-        near.sort(key=negative_score)
+        near: list[Answer] = []
+        for level in self._levels:
+            near += level.answers_within(outputs, here)
+        near.sort(key=by_score, reverse=True)
         best = next((answer for answer in near if iou_of(here, answer) >= min_iou), None)
         if best is None:
             return None
         nms_iou = self.decoding.nms_iou
         group = [other for other in near if other is best or iou_of(best, other) > nms_iou]
         left, top, right, bottom = weighted_mean(group)
-        return np.array((left, top, right - left, bottom - top), np.float32), best[0]
+        return (left, top, right - left, bottom - top), best[0]
 
     def _choose(self, outputs: Sequence[npt.NDArray]) -> list[_Chosen]:
         """The cells that reach the threshold, of the maps that have any."""

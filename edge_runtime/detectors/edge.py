@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edge_runtime.backends import Backend, load_backend
 from edge_runtime.classifier import resolve_model
 from edge_runtime.detectors.base import Detection
-from edge_runtime.detectors.decoding import Decoder, Decoding, SecondLook
+from edge_runtime.detectors.decoding import Decoder, Decoding, Place, SecondLook
 from edge_runtime.detectors.letterbox import Letterbox
 from edge_runtime.detectors.letterbox import letterbox as letterbox
 from edge_runtime.detectors.looking import Answers, Found, cut_around, judge_all, wanted_looks
@@ -105,12 +105,12 @@ class EdgeDetector:
 
     def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
         """Find the face that was near a place; see `edge_runtime.detectors.base.LocalDetector`."""
-        place = np.array(self._to_full_face.apply_one(box.x, box.y, box.w, box.h), np.float32)
+        place = self._to_full_face.apply_one(box.x, box.y, box.w, box.h)
         spec = self._second or SecondLook()
         found = self._look_closer(luma, place, spec)
         if found is None or found[1] < self._threshold:
             return None
-        return Detection(Box(*self.decoding.box_map.apply_one(*found[0].tolist())), found[1])
+        return Detection(Box(*self.decoding.box_map.apply_one(*found[0])), found[1])
 
     def detect_boxes(self, luma: UInt8Array) -> Answers:
         """Boxes as the network was trained to frame faces, before the map to `Box`'s convention.
@@ -122,7 +122,7 @@ class EdgeDetector:
         spec = self._second
         if spec is None or not len(first[1]):
             return first
-        places = first[0][: wanted_looks(first[1], spec)]
+        places = first[0][: wanted_looks(first[1], spec)].tolist()
         looks = [self._look_closer(luma, place, spec) for place in places]
         boxes, scores = judge_all(first, looks, self.decoding.nms_iou)
         delivered = scores >= self._threshold
@@ -144,11 +144,11 @@ class EdgeDetector:
         self._fill_tensor()
         return self._decode(self.backend.invoke(self._tensor))
 
-    def _look_closer(self, luma: UInt8Array, box: npt.NDArray, spec: SecondLook) -> Found:
-        view = cut_around(luma, box, spec.face_share, self._closer, self.decoding.fill)
+    def _look_closer(self, luma: UInt8Array, place: Place, spec: SecondLook) -> Found:
+        view = cut_around(luma, place, spec.face_share, self._closer, self.decoding.fill)
         self._fill_closer()
         outputs = self.backend.invoke(self._tensor)
-        return view.look(self._decode_closer, outputs, box, spec.min_iou)
+        return view.look(self._decode_closer, outputs, place, spec.min_iou)
 
     def self_test(self) -> float:
         """Run the contract's self-test vectors and return the largest deviation.

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.detectors.decoding import Decoder, SecondLook
+from edge_runtime.detectors.decoding import Decoder, Place, SecondLook
 from edge_runtime.detectors.suppression import FloatArray, merge_overlapping
 from edge_runtime.preprocess import UInt8Array
 
 Answers = tuple[FloatArray, FloatArray]
 """Boxes (N, 4) x, y, w, h and scores (N,), best first."""
-Found = tuple[FloatArray, float] | None
-"""Box (4,) x, y, w, h and score of the best answer at a place, if there is one."""
+Found = tuple[Place, float] | None
+"""Box and score of the best answer at a place, if there is one."""
 NOTHING_LOGIT = math.log(0.01 / 0.99)
 """What a look says that finds no face at the place: 0.01, the score of an untrained cell."""
 
@@ -37,32 +37,34 @@ class View:
     step: tuple[float, float]
     """Pixels of the frame per pixel of the picture, across and down."""
 
-    def look(
-        self, decoder: Decoder, outputs: Sequence[npt.NDArray], box: FloatArray, min_iou: float
-    ) -> Found:
-        """What the network says at a box, (4,) x, y, w, h in pixels of the frame as the answer is.
+    def look(self, decoder: Decoder, outputs: Sequence[npt.NDArray], place: Place, min_iou: float) -> Found:
+        """What the network says at a place in pixels of the frame, as the answer is.
 
         Args:
             outputs: raw tensors of this picture.
-            min_iou: answers that overlap the box less are other faces.
+            min_iou: answers that overlap the place less are other faces.
         """
-        step = np.array([*self.step, *self.step], np.float32)
-        origin = np.array([*self.origin, 0, 0], np.float32)
-        found = decoder.best_at(outputs, (box - origin) / step, min_iou)
-        return found and (found[0] * step + origin, found[1])
+        (left, top), (across, down) = self.origin, self.step
+        x, y, w, h = place
+        inside = ((x - left) / across, (y - top) / down, w / across, h / down)
+        found = decoder.best_at(outputs, inside, min_iou)
+        if found is None:
+            return None
+        (x, y, w, h), score = found
+        return (x * across + left, y * down + top, w * across, h * down), score
 
 
-def cut_around(luma: UInt8Array, box: FloatArray, face_share: float, out: UInt8Array, fill: int) -> View:
+def cut_around(luma: UInt8Array, place: Place, face_share: float, out: UInt8Array, fill: int) -> View:
     """Cut a picture out of a frame in which a box takes `face_share` of the height.
 
     Args:
         luma: uint8 (H, W).
-        box: (4,) x, y, w, h in pixels of the frame; the longer side counts.
+        place: the box in pixels of the frame; its longer side counts.
         out: uint8 (height, width), filled; what lies outside of the frame becomes `fill`.
     """
     rows, columns = luma.shape
     height, width = out.shape
-    x, y, w, h = (float(value) for value in box)
+    x, y, w, h = place
     step = max(w, h, 1.0) / (face_share * height)
     left, top = x + w / 2 - step * width / 2, y + h / 2 - step * height / 2
     # Halving is quick and does not alias; the rest, less than a factor of two, is bilinear.
@@ -125,7 +127,8 @@ def judge_all(first: Answers, looks: Sequence[Found], nms_iou: float) -> Answers
     count = len(looks)
     if not count:
         return first
-    judged = [judge(boxes[row], float(scores[row]), looks[row]) for row in range(count)]
+    seen = zip(boxes[:count].tolist(), scores[:count].tolist(), looks, strict=True)
+    judged = [judge(place, score, found) for place, score, found in seen]
     boxes = np.concatenate([np.array([box for box, _ in judged], np.float32), boxes[count:]])
     scores = np.concatenate([np.array([score for _, score in judged], np.float32), scores[count:]])
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
@@ -134,10 +137,10 @@ def judge_all(first: Answers, looks: Sequence[Found], nms_iou: float) -> Answers
     return merged, kept
 
 
-def judge(box: FloatArray, score: float, found: Found) -> tuple[FloatArray, float]:
+def judge(place: Place, score: float, found: Found) -> tuple[Place, float]:
     """Box and score of one answer after the second look: its box, and the mean of both logits."""
     if found is None:
-        return box, _sigmoid((_logit(score) + NOTHING_LOGIT) / 2)
+        return place, _sigmoid((_logit(score) + NOTHING_LOGIT) / 2)
     return found[0], _sigmoid((_logit(score) + _logit(found[1])) / 2)
 
 

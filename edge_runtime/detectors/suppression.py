@@ -7,6 +7,7 @@ which trembles less from frame to frame than the best one alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Answer = tuple[float, float, float, float, float]
 """Score, left, top, right, bottom."""
+by_score = itemgetter(0)
+"""Sorts answers in reverse, best first; equals keep their order, as `merge_overlapping` keeps it."""
 MAX_CANDIDATES = 128
 """Answers, best first, that enter the merging: bounds its time in a crowd."""
 
@@ -52,8 +55,7 @@ def merge_overlapping(
 
 def suppress_few(found: list[Answer], iou_threshold: float) -> tuple[FloatArray, FloatArray]:
     """As `merge_overlapping`, in plain numbers: for few answers, calls of numpy cost more than the sums."""
-    # Sorting keeps the order of equals, as the stable sort of `merge_overlapping` does.
-    found.sort(key=negative_score)
+    found.sort(key=by_score, reverse=True)
     merged, kept = [], []
     while found:
         best = found[0]
@@ -88,11 +90,6 @@ def weighted_mean(group: Sequence[Answer]) -> tuple[float, float, float, float]:
         right += score * c
         bottom += score * d
     return left / total, top / total, right / total, bottom / total
-
-
-def negative_score(item: Answer) -> float:
-    """Key that sorts the best answer first."""
-    return -item[0]
 
 
 def iou_of(a: Answer, b: Answer) -> float:

@@ -89,19 +89,19 @@ def _look_again(
 ) -> Detections:
     """The second looks at many pictures, in batches."""
     _, height, width, _ = model.input_shape
-    places = [boxes[: wanted_looks(scores, spec)] for boxes, scores in found]
+    places = [boxes[: wanted_looks(scores, spec)].tolist() for boxes, scores in found]
     cuts = np.empty((sum(map(len, places)), height, width), np.uint8)
     rows = iter(cuts)
     views = [
-        [cut_around(image, box, spec.face_share, next(rows), decode.decoding.fill) for box in boxes]
-        for image, boxes in zip(images, places, strict=True)
+        [cut_around(image, at, spec.face_share, next(rows), decode.decoding.fill) for at in frame_places]
+        for image, frame_places in zip(images, places, strict=True)
     ]
     outputs = _outputs(model, cuts)
     result = []
-    for first, frame_views, boxes in zip(found, views, places, strict=True):
+    for first, frame_views, frame_places in zip(found, views, places, strict=True):
         looks = [
-            view.look(decode, next(outputs), box, spec.min_iou)
-            for view, box in zip(frame_views, boxes, strict=True)
+            view.look(decode, next(outputs), at, spec.min_iou)
+            for view, at in zip(frame_views, frame_places, strict=True)
         ]
         result.append(judge_all(first, looks, decode.decoding.nms_iou))
     return result

@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,10 +18,6 @@ from tests.edge_runtime.detectors.test_edge import contract, detector, frame_wit
 
 HW = (120, 160)
 DECODING = Decoding(outputs=("score_8", "box_8", "score_16", "box_16"))
-
-
-def box(*sides: float) -> npt.NDArray[np.float32]:
-    return np.array(sides, np.float32)
 
 
 @given(
@@ -41,7 +36,7 @@ def test_what_is_cut_out_lies_where_the_view_says(
     # Luma rises to the right and down, so that every value tells where it comes from.
     ramp_x = np.tile(np.linspace(20, 250, columns), (rows, 1)).astype(np.uint8)
     ramp_y = np.tile(np.linspace(20, 250, rows)[:, None], (1, columns)).astype(np.uint8)
-    place = box(at_x * columns - size / 2, at_y * rows - size / 2, size, size * aspect)
+    place = (at_x * columns - size / 2, at_y * rows - size / 2, size, size * aspect)
     for axis, (ramp, extent) in enumerate(((ramp_x, columns), (ramp_y, rows))):
         out = np.empty(HW, np.uint8)
         view = cut_around(ramp, place, share, out, 0)
@@ -60,7 +55,7 @@ def test_what_is_cut_out_lies_where_the_view_says(
 def test_any_box_can_be_cut_out_of_any_frame(hw: tuple[int, int], size: float) -> None:
     out = np.zeros(HW, np.uint8)
     for x, y in ((0, 0), (-size, 0), (hw[1], hw[0]), (1e4, -1e4)):
-        view = cut_around(np.full(hw, 90, np.uint8), box(x, y, size, size), 0.35, out, 7)
+        view = cut_around(np.full(hw, 90, np.uint8), (x, y, size, size), 0.35, out, 7)
         assert np.isfinite([*view.origin, *view.step]).all()
         assert set(np.unique(out)) <= {7, 90}
 
@@ -69,7 +64,7 @@ def test_a_box_takes_its_share_of_the_picture_in_the_middle() -> None:
     frame = np.zeros((480, 640), np.uint8)
     frame[200:260, 300:350] = 255
     out = np.empty(HW, np.uint8)
-    cut_around(frame, box(300, 200, 50, 60), 0.5, out, 7)
+    cut_around(frame, (300, 200, 50, 60), 0.5, out, 7)
     rows, columns = np.nonzero(out > 127)
     assert (rows.min(), rows.max() + 1) == (30, 90)
     assert (columns.min(), columns.max() + 1) == (55, 105)
@@ -79,7 +74,7 @@ def test_a_box_takes_its_share_of_the_picture_in_the_middle() -> None:
 def test_what_lies_outside_of_the_frame_is_filled() -> None:
     frame = np.full((480, 640), 90, np.uint8)
     out = np.empty(HW, np.uint8)
-    cut_around(frame, box(0, 0, 60, 60), 0.25, out, 7)
+    cut_around(frame, (0, 0, 60, 60), 0.25, out, 7)
     assert set(np.unique(out)) == {7, 90}
     # The corner of the frame, 30 pixels above and left of the box's centre, is 15 pixels from the middle.
     assert (out[45:, 65:] == 90).all()
@@ -87,12 +82,12 @@ def test_what_lies_outside_of_the_frame_is_filled() -> None:
 
 
 def test_both_looks_count_alike() -> None:
-    place, closer = box(0, 0, 10, 10), box(1, 1, 10, 10)
+    place, closer = (0, 0, 10, 10), (1, 1, 10, 10)
     found, score = judge(place, 0.5, (closer, 0.9))
-    np.testing.assert_array_equal(found, closer)
+    assert found == closer
     assert math.log(score / (1 - score)) == pytest.approx(math.log(9) / 2)
     found, score = judge(place, 0.9, None)
-    np.testing.assert_array_equal(found, place)
+    assert found == place
     assert score < 0.5
 
 
@@ -102,7 +97,7 @@ def test_answers_beyond_the_number_of_looks_keep_their_scores() -> None:
     boxes = np.array([[100 * index, 0, 20, 20] for index in range(4)], np.float32)
     assert wanted_looks(scores, spec) == 2
     assert wanted_looks(scores[3:], spec) == 0
-    judged, after = judge_all((boxes, scores), [None, (boxes[1], 0.95)], 0.4)
+    judged, after = judge_all((boxes, scores), [None, ((100, 0, 20, 20), 0.95)], 0.4)
     by_place = dict(zip(judged[:, 0].tolist(), after.tolist(), strict=True))
     assert by_place[200] == pytest.approx(0.7)
     assert by_place[300] == pytest.approx(0.2)
@@ -113,7 +108,7 @@ def test_answers_beyond_the_number_of_looks_keep_their_scores() -> None:
 
 def test_answers_that_turn_out_to_be_one_face_become_one() -> None:
     boxes = np.array([[0, 0, 20, 20], [15, 0, 20, 20]], np.float32)
-    same = (box(8, 0, 22, 22), 0.9)
+    same = ((8, 0, 22, 22), 0.9)
     judged, _ = judge_all((boxes, np.array([0.6, 0.5], np.float32)), [same, same], 0.4)
     np.testing.assert_allclose(judged, [[8, 0, 22, 22]], rtol=1e-5)
 
@@ -140,14 +135,14 @@ def test_the_best_answer_at_a_place_is_what_decoding_finds_there() -> None:
     decoder = Decoder(DECODING, HW, tensors, 0.3)
     boxes, scores = decoder(outputs)
     assert len(boxes) == 2
-    found = decoder.best_at(outputs, box(38, 36, 54, 54), 0.25)
+    found = decoder.best_at(outputs, (38, 36, 54, 54), 0.25)
     assert found is not None
     np.testing.assert_allclose(found[0], boxes[1], atol=1e-3)
     assert found[1] == pytest.approx(float(scores[1]))
-    assert decoder.best_at(outputs, box(0, 100, 20, 20), 0.25) is None
-    assert decoder.best_at(outputs, box(-500, -500, 20, 20), 0.25) is None
+    assert decoder.best_at(outputs, (0, 100, 20, 20), 0.25) is None
+    assert decoder.best_at(outputs, (-500, -500, 20, 20), 0.25) is None
     # A place over the face that is four times as large as it overlaps it too little.
-    assert decoder.best_at(outputs, box(-35, -35, 200, 200), 0.25) is None
+    assert decoder.best_at(outputs, (-35, -35, 200, 200), 0.25) is None
 
 
 def test_the_box_is_that_of_the_second_look() -> None:
