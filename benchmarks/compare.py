@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-if-slower",
         type=parse_percent,
         metavar="PERCENT",
-        help="exit 1 when B costs more than this: by instructions where both count them, else by time",
+        help="exit 1 when B costs more than this (by instructions where both count them, else by time), or "
+        "when something of A cannot be judged",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -74,9 +75,13 @@ def parse_percent(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    comparisons = compare(
-        read_records(arguments.a), read_records(arguments.b), arguments.margin, arguments.across_hosts
-    )
+    a, b = read_records(arguments.a), read_records(arguments.b)
+    comparisons = compare(a, b, arguments.margin, arguments.across_hosts)
+    keys = {"A": _by_key(a), "B": _by_key(b)}
+    for name, other in (("A", "B"), ("B", "A")):
+        for key in keys[name]:
+            if key not in keys[other]:
+                print(f"benchmarks compare: {' '.join(key)}: only in {name}", file=sys.stderr)
     if arguments.format == "json":
         print(to_json([asdict(comparison) for comparison in comparisons]), end="")
     else:
@@ -89,7 +94,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"benchmarks compare: {name}: more than {arguments.fail_if_slower:.1%} slower", file=sys.stderr
         )
-    return 1 if slower else 0
+    unjudged = [
+        found.key for found in comparisons if found.time is None and found.instructions_ratio is None
+    ]
+    for key in unjudged:
+        print(f"benchmarks compare: {' '.join(key)}: void, so it cannot be judged", file=sys.stderr)
+    return 1 if slower or unjudged or keys["A"].keys() - keys["B"].keys() else 0
 
 
 def compare(

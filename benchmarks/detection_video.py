@@ -41,13 +41,20 @@ def read_annotations(path: Path) -> dict[str, Drawn]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return {
-            video: {int(frame): boxes for frame, boxes in frames.items()}
+            video: {int(frame): _checked(boxes) for frame, boxes in frames.items()}
             for video, frames in document.items()
         }
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f'{path}: expected {{"VIDEO": {{"FRAME": [[x, y, w, h], …]}}}} ({error})') from None
+
+
+def _checked(boxes: list[list[float]]) -> list[list[float]]:
+    for box in boxes:
+        if len(box) != 4 or not np.isfinite(np.array(box, np.float64)).all():
+            raise ValueError(f"a box is {box!r}")
+    return boxes
 
 
 def count_faces(candidate: Candidate, path: Path, drawn: Drawn) -> dict[str, Any]:

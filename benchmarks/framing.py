@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.framing_photos import Relation, relate
+from benchmarks.latency import check_counts
 from edge_runtime.classifier import Classifier
 from edge_runtime.contract import CropSpec
 from edge_runtime.datasets import load_dataset
@@ -109,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         DataError: no such data, or no face was found.
         DetectorUnavailableError: OpenCV without the cascade.
     """
+    check_counts(limit=arguments.limit)
     names = [name for name in arguments.detectors.split(",") if name]
     if not names:
         raise UsageError("--detectors names no detector")

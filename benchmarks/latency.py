@@ -89,7 +89,7 @@ def check_counts(**counts: int) -> None:
     """
     for name, count in counts.items():
         if count < 1:
-            raise UsageError(f"--{name} must be at least 1. Received: {count}")
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1. Received: {count}")
 
 
 def report(records: Sequence[LatencyRecord], form: str) -> None:

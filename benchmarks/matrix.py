@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     kept = [record for record in records if arguments.keep_void or not record.void]
     jobs = remaining(wanted, kept, host.fingerprint, arguments.calls)
     _say(f"{len(wanted)} processes, {len(wanted) - len(jobs)} done already")
-    _measure(jobs, kept, arguments)
+    kept += _measure(jobs, records, arguments)
     results = [record for record in kept if isinstance(record, LatencyRecord)]
     measured = {record.backend_name for record in results} | {record.model_sha256 for record in results}
     for name in (*dict.fromkeys(job.sha256 for job in wanted), *(arguments.backend or ())):
@@ -146,8 +146,18 @@ def remaining(wanted: Sequence[Job], records: Sequence[Record], fingerprint: str
     return jobs
 
 
-def _measure(jobs: Sequence[Job], records: list[Record], arguments: argparse.Namespace) -> None:
-    """Measure and write after every process; a backend that does not take a model is skipped aloud."""
+def _measure(
+    jobs: Sequence[Job], records: list[Record], arguments: argparse.Namespace
+) -> list[LatencyRecord]:
+    """Measure and write after every process; a backend that does not take a model is skipped aloud.
+
+    Args:
+        records: what is in the file; a new record takes the place of a void one that it repeats.
+
+    Returns:
+        The new records.
+    """
+    measured: list[LatencyRecord] = []
     skipped: set[tuple[str, str]] = set()
     counted = {
         (record.model_sha256, record.backend_name, record.threads)
@@ -169,8 +179,25 @@ def _measure(jobs: Sequence[Job], records: list[Record], arguments: argparse.Nam
             _say(f"skipped {job.model.name} with {job.backend}: {error}")
             continue
         counted |= {job.identity} if count else set()
+        measured.append(record)
+        if not arguments.keep_void:
+            _drop_repeated(records, record)
         records.append(record)
         write_records(arguments.out, records)
+    return measured
+
+
+def _drop_repeated(records: list[Record], again: LatencyRecord) -> None:
+    """Take out the first void record of the same host that measured the same."""
+    for index, record in enumerate(records):
+        if (
+            isinstance(record, LatencyRecord)
+            and record.void
+            and record.environment.host.fingerprint == again.environment.host.fingerprint
+            and (record.model_sha256, record.key) == (again.model_sha256, again.key)
+        ):
+            del records[index]
+            return
 
 
 def _measure_one(job: Job, arguments: argparse.Namespace, instructions: bool) -> LatencyRecord:

@@ -107,14 +107,15 @@ def _read(source_name: str, size: str | None) -> list[np.ndarray]:
     import cv2
 
     from edge_runtime.errors import UsageError
+    from edge_runtime.numbers import whole_number
     from edge_runtime.sources import open_source
 
     width_height = None
     if size is not None:
         width, _, height = size.partition("x")
-        if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        width_height = (whole_number(width) or 0, whole_number(height) or 0)
+        if not all(width_height):
             raise UsageError(f"--size must be WxH, e.g. 640x480. Received: {size!r}")
-        width_height = (int(width), int(height))
     source = open_source(source_name)
     pictures = []
     try:

@@ -33,6 +33,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     cv2.setNumThreads(job["threads"])
     classifier = Classifier.load(job["model"], job["backend"], job["threads"])
     detector = load_detector(job["detector"])
+    kind, _, file = job["detector"].partition(":")
     color = classifier.contract.input.color == "rgb"
     source = open_source(job["source"], SourceOptions(color=color, realtime=job["realtime"]))
     limit = None if job["frames"] is None else job["frames"] + WARMUP_FRAMES
@@ -68,7 +69,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         # The folder that a source lies in is nobody's business but its owner's.
         "source": source.description.replace(job["source"], Path(job["source"]).name),
         "realtime": job["realtime"],
-        "detector": detector.name,
+        "detector": f"{kind}:{Path(file).name}" if file else kind,
         "stages": {
             stage: {
                 "values_ns": [round(record.timing_ms[stage] * 1e6) for record in timed],

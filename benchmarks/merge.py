@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy_record import PeerRecord
+from benchmarks.accuracy_record import AccuracyRecord, PeerRecord
 from benchmarks.files import write_text
 from benchmarks.record import (
     LatencyRecord,
@@ -36,6 +36,10 @@ CSV_COLUMNS = (
     "backend",
     "threads",
     "detector",
+    "source",
+    "realtime",
+    "task",
+    "split",
     "n",
     "p50_ms",
     "p90_ms",
@@ -49,6 +53,7 @@ CSV_COLUMNS = (
     "rss_peak_bytes",
     "millijoules_per_call",
     "instructions_per_call",
+    "instructions_source",
     "top1",
     "balanced_accuracy",
     "macro_f1",
@@ -100,11 +105,13 @@ def _row(record: Record) -> dict[str, Any]:
         "host": host.fingerprint,
         "void": "; ".join(record.void),
     }
+    if isinstance(record, (AccuracyRecord, PeerRecord)):
+        row["split"] = record.data.split
     if isinstance(record, PeerRecord):
-        row |= {"model": record.peer, "n": record.n, "top1": record.top1}
+        row |= {"model": record.peer, "task": record.task, "n": record.n, "top1": record.top1}
         return row | {"cpu_ms": record.cpu_ms_per_image, "rss_peak_bytes": record.rss_peak_bytes}
     row |= {"model": record.model, "model_sha256": record.model_sha256, "backend": record.backend}
-    names = [field.name for field in fields(record) if field.name in CSV_COLUMNS]
+    names = [field.name for field in fields(record) if field.name in CSV_COLUMNS and field.name not in row]
     row |= {name: getattr(record, name) for name in names}
     figures = record.derived(intervals=False)
     row |= {key: figures[key] for key in CSV_COLUMNS if key in figures}

@@ -30,6 +30,7 @@ import numpy as np
 from benchmarks.accuracy_record import DataInfo, PeerRecord
 from benchmarks.files import to_json
 from benchmarks.host import describe_host
+from benchmarks.latency import check_counts
 from benchmarks.record import to_dict, write_records
 from benchmarks.sampler import MeasurementError, run_watched
 from benchmarks.tables import peers_table
@@ -37,6 +38,7 @@ from edge_runtime.classifier import DEFAULT_MODEL, resolve_model
 from edge_runtime.datasets import UNLABELLED, LabeledImages, load_dataset
 from edge_runtime.errors import EdgeFerError, UsageError
 from edge_runtime.metrics import wilson
+from edge_runtime.numbers import whole_number
 from edge_runtime.sources import SourceOptions, open_source
 
 CROPS, FRAMES, DETECTION = "read a face crop", "find and read faces in a frame", "find faces in a frame"
@@ -95,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    check_counts(max_frames=arguments.max_frames)
     wanted = arguments.peer or [*OWN, *PEERS]
     models = (
         [resolve_model(model) for model in arguments.model or [DEFAULT_MODEL]] if "edge" in wanted else []
@@ -154,15 +157,18 @@ def read_frames(source_name: str, limit: int, size: str | None = None) -> np.nda
         UsageError: another size than WxH.
         SourceError: it cannot be opened or delivers nothing.
     """
-    width, _, height = (size or "0x0").partition("x")
-    if not (width.isdigit() and height.isdigit()) or (size and "0" in (width, height)):
+    width, _, height = (size or "1x1").partition("x")
+    size_wh = (whole_number(width) or 0, whole_number(height) or 0)
+    if not all(size_wh):
         raise UsageError(f"--size must be WxH, e.g. 640x480. Received: {size!r}")
     source = open_source(source_name, SourceOptions(color=True))
     frames = []
     try:
         for frame in source.frames():
             picture = frame.bgr.copy() if frame.bgr is not None else np.stack([frame.luma] * 3, axis=2)
-            frames.append(cv2.resize(picture, (int(width), int(height))) if size else picture)
+            frames.append(cv2.resize(picture, size_wh) if size else picture)
+            if frames[-1].shape != frames[0].shape:
+                raise UsageError(f"{source_name}: pictures of different sizes; give --size, e.g. 640x480")
             if len(frames) >= limit:
                 break
     finally:

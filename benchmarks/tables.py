@@ -193,11 +193,15 @@ def cost_table(records: Sequence[Record]) -> str:
 
 
 def ratio_table(records: Sequence[Record]) -> str:
-    """Every model's cost as a multiple of the reference's on the same host with as many threads."""
+    """Every model's cost as a multiple of the reference's on the same host with as many threads.
+
+    Of several runtimes the reference's is the one on which it takes least CPU time.
+    """
     rows = latency_rows(records)
-    references = {
-        (row.host.fingerprint, row.threads): row for row in rows if row.model.startswith(REFERENCE_PREFIX)
-    }
+    references: dict[tuple[str, int], LatencyRow] = {}
+    for row in sorted(rows, key=lambda row: row.cpu_ms):
+        if row.model.startswith(REFERENCE_PREFIX):
+            references.setdefault((row.host.fingerprint, row.threads), row)
     head = ["model, runtime", "bytes", "CPU ms per call", "x CPU time", "x p50", "x bare invoke"]
     head += ["x instructions"]
     cells = []
@@ -213,7 +217,9 @@ def ratio_table(records: Sequence[Record]) -> str:
                 _times(row.cpu_ms, reference.cpu_ms),
                 _times(row.p50_ms, reference.p50_ms),
                 _times(row.bare_invoke_p50_ms, reference.bare_invoke_p50_ms),
-                _times(row.instructions_per_call, reference.instructions_per_call),
+                _times(row.instructions_per_call, reference.instructions_per_call)
+                if row.instructions_source == reference.instructions_source
+                else "-",
             ]
         )
     return markdown(head, cells)
@@ -300,10 +306,13 @@ def accuracy_table(records: Sequence[Record]) -> str:
 def classes_table(records: Sequence[Record]) -> str:
     """Precision, recall and F1 per class, a column per model."""
     found = [record for record in records if isinstance(record, AccuracyRecord)]
-    support = {label: row.support for record in found for label, row in record.classes.items()}
+    support: dict[str, dict[str, None]] = {}
+    for record in found:
+        for label, row in record.classes.items():
+            support.setdefault(label, {})[str(row.support)] = None
     head = ["precision / recall / F1 %", "images", *(f"{r.model} on {r.data.split}" for r in found)]
     rows = [
-        [label, str(images), *(_class_cell(record.classes.get(label)) for record in found)]
+        [label, ", ".join(images), *(_class_cell(record.classes.get(label)) for record in found)]
         for label, images in support.items()
     ]
     return markdown(head, rows)

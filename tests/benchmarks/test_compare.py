@@ -50,6 +50,22 @@ def test_the_gate_believes_instructions_more_than_clocks(
     assert main(["compare", *more_work, "--fail-if-slower", "5%"]) == 1
 
 
+def test_the_gate_does_not_pass_what_it_cannot_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged, other = latency(1), latency(2, model="other")
+    missing = files(tmp_path, [judged, other], [latency(3)])
+    assert main(["compare", *missing, "--fail-if-slower", "5%"]) == 1
+    assert "other" in (said := capsys.readouterr().err)
+    assert "only in A" in said
+    assert main(["compare", *missing]) == 0
+    assert main(["compare", *reversed(missing), "--fail-if-slower", "5%"]) == 0
+    void = files(tmp_path, [judged, other], [latency(3), latency(2, 3.0, model="other", around=THROTTLED)])
+    capsys.readouterr()
+    assert main(["compare", *void, "--fail-if-slower", "5%"]) == 1
+    assert "void, so it cannot be judged" in capsys.readouterr().err
+
+
 def test_instructions_of_void_records_count_their_times_do_not() -> None:
     (found,) = compare(
         [latency(1, instructions=1e6, around=THROTTLED)], [latency(2, 3.0, instructions=2e6)]

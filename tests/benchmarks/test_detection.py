@@ -176,7 +176,14 @@ def test_the_drawn_boxes_of_the_repository_are_inside_their_videos() -> None:
 
 
 def test_bad_annotations_are_one_line(tmp_path: Path) -> None:
-    for content in ("[]", "{", '{"a.mp4": {"first": []}}'):
+    wrong = (
+        "[]",
+        "{",
+        '{"a.mp4": {"first": []}}',
+        '{"a.mp4": {"1": [[1, 2, 3]]}}',
+        '{"a.mp4": {"1": [4]}}',
+    )
+    for content in wrong:
         (tmp_path / "boxes.json").write_text(content)
         with pytest.raises(DataError, match="expected"):
             read_annotations(tmp_path / "boxes.json")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.matrix import Job, remaining
 from benchmarks.record import LatencyRecord, read_records, write_records
-from tests.benchmarks.fabricate import HOST, OTHER_HOST, environment, latency, pipeline
+from tests.benchmarks.fabricate import HOST, OTHER_HOST, environment, latency, pipeline, state
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
 JOB = Job(Path("edge-fer-small.tflite"), "a" * 64, "litert", 1)
@@ -49,6 +50,23 @@ def test_an_interrupted_run_goes_on_and_keeps_what_it_has(
     assert main(words) == 0
     assert "1 done already" in capsys.readouterr().err
     assert read_records(out) == first
+
+
+def test_void_records_stay_until_they_are_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sha256 = tmp_path / "matrix.json", hashlib.sha256(TINY.read_bytes()).hexdigest()
+    throttled = [state(0.0), state(1.0, 0x4)]
+    mine = replace(latency(1, model="tiny", around=environment(throttled)), model_sha256=sha256)
+    others = [pipeline(1), latency(2, around=environment(throttled, OTHER_HOST))]
+    good = replace(latency(3, model="tiny"), model_sha256=sha256)
+    monkeypatch.setattr("benchmarks.matrix.describe_host", lambda: HOST)
+    monkeypatch.setattr("benchmarks.matrix._measure_one", lambda *_: good)
+    write_records(out, [mine, *others])
+    words = ["matrix", "--model", str(TINY), "--backend", "litert", "--threads", "1", "--processes", "1"]
+    assert main([*words, "--out", str(out)]) == 0
+    assert read_records(out) == [*others, good]
+    capsys.readouterr()
 
 
 def test_a_backend_that_cannot_be_measured_fails_by_name(

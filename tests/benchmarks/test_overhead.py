@@ -47,6 +47,7 @@ def test_added_is_what_is_left() -> None:
     [
         (("--detector", "haar"), "must be edge"),
         (("--size", "640"), "must be WxH"),
+        (("--size", "²x3"), "must be WxH"),
         (("--frames", "0"), "frames"),
     ],
 )

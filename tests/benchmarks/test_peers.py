@@ -1,14 +1,16 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy_record import PeerRecord
-from benchmarks.peers import choose
+from benchmarks.peers import choose, read_frames
 from benchmarks.record import read_records
 from edge_runtime.datasets import FER2013_LABELS, load_dataset
+from edge_runtime.errors import UsageError
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
 
@@ -47,6 +49,14 @@ def test_own_model_and_haar_are_peers_among_peers(
     assert haar.peer.startswith("OpenCV 4")
     main(["accuracy", "--model", str(TINY), "--data", str(crops), "--format", "json"])
     assert json.loads(capsys.readouterr().out)[0]["top1"] == on_crops.top1
+
+
+def test_frames_of_different_sizes_need_a_size(tmp_path: Path) -> None:
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((40 + index, 60), np.uint8))
+    with pytest.raises(UsageError, match="pictures of different sizes; give --size"):
+        read_frames(str(tmp_path), 5, None)
+    assert read_frames(str(tmp_path), 5, "60x40").shape == (2, 40, 60, 3)
 
 
 def test_a_subset_is_the_same_each_time(crops: Path) -> None:

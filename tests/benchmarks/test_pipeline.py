@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.record import PipelineRecord, read_records
+from edge_runtime.classifier import resolve_model
 from edge_runtime.records import STAGES
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
@@ -39,6 +40,24 @@ def test_whole_frames_are_measured(
     assert printed["frames_per_s"] == pytest.approx(15 / record.wall_s)
     assert record.memory[0].rss_bytes > 1 << 20
     assert str(tmp_path) not in record.source
+
+
+def test_files_of_one_detector_are_told_apart(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "pipeline",
+        "--source",
+        str(pictures),
+        "--model",
+        str(TINY),
+        "--frames",
+        "1",
+        "--format",
+        "json",
+    ]
+    file = resolve_model("edge-face-320")
+    assert main([*words, "--detector", "edge", "--detector", f"edge:{file}"]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    assert [document["detector"] for document in documents] == ["edge", "edge:edge-face-320.tflite"]
 
 
 def test_too_few_frames_are_one_line(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,30 @@ def test_only_undominated_models_are_on_the_front() -> None:
     assert [row.split()[-2] for row in better] == ["yes", "yes"]
 
 
+def test_accuracies_of_other_pictures_or_of_two_passes_are_no_points() -> None:
+    record = accuracy(correct=70)
+    twice = replace(accuracy(correct=90), model="edge-fer-small flip-average")
+    elsewhere = replace(accuracy(correct=100), data=replace(record.data, split="Training", digest="d" * 64))
+    timed = [latency(1, 1.0), latency(2, 2.0, model="slow"), accuracy(model="slow", correct=60)]
+    expected = TABLES["pareto"]([*timed, record])
+    for others in ([record, twice, elsewhere], [elsewhere, twice, record]):
+        assert TABLES["pareto"]([*timed, *others]) == expected
+        assert TABLES["pareto"]([*others, *timed]) == expected
+
+
+def test_the_reference_is_the_same_in_any_order() -> None:
+    quick = latency(1, 2.0, model="mini-xception-untrained", instructions=4e6)
+    slow = replace(
+        latency(2, 20.0, model="mini-xception-untrained"), backend="tflite-runtime 2.14", backend_name="t"
+    )
+    other_way = replace(latency(3, 3.0, instructions=2e6), instructions_source="by another counter")
+    for records in ([quick, slow, other_way], [other_way, slow, quick]):
+        rows = [row.strip("| ").split(" | ") for row in TABLES["ratio"](records).splitlines()[2:]]
+        (row,) = (row for row in rows if row[0].startswith("edge-fer-small"))
+        assert float(row[3]) == pytest.approx(1.5, rel=0.03)
+        assert row[-1] == "-"
+
+
 def test_ratios_count_in_the_reference_of_the_same_threads() -> None:
     records = [
         latency(1, 2.0, model="mini-xception-untrained", instructions=4e6),
