@@ -11,10 +11,10 @@ from convert.runtimes import Answers, answers_everywhere, answers_here
 from convert.source import SourceModel, load_source
 from convert.statement import Statement
 from convert.tflite import Recipe, convert_tflite
-from convert.verify import Parity, compare
+from convert.verify import Parity, compare, report_split
 from edge_runtime.classifier import Classifier
 from edge_runtime.contract import ModelContract
-from edge_runtime.datasets import LabeledImages, fit_pictures
+from edge_runtime.datasets import fit_pictures, load_for_model
 from edge_runtime.modelfile import split_onnx, split_tflite
 
 LAYER_IMAGES = 64
@@ -49,8 +49,8 @@ class Inspection:
     def __init__(
         self,
         reference: Path,
-        split: str,
-        images: LabeledImages,
+        data_path: Path,
+        split: str | None,
         *,
         min_agreement: float,
         worst: int,
@@ -58,10 +58,14 @@ class Inspection:
         tflite_runtime_python: Path | None = None,
     ) -> None:
         """
+        Args:
+            data_path: labelled pictures, read as the reference takes them.
+            split: what of them to compare on; None is the first of `REPORT_SPLITS` there is.
+
         Raises:
             ContractError, BackendError, UsageError: the reference cannot be loaded or run.
+            DataError: the pictures cannot be read.
         """
-        self._split, self._images = split, images
         self._min_agreement, self._worst = min_agreement, worst
         self._python = tflite_runtime_python
         self.notes: list[str] = []
@@ -69,11 +73,16 @@ class Inspection:
         self._contract: ModelContract
         if reference.suffix in CONVERTED:
             self._contract = Classifier.load(reference).contract
-            self._answers = answers_here(reference, images.images, "auto")
         else:
             self._source = load_source(reference, None, statement)
             self._contract = self._source.contract
-            probabilities = self._source.predict_images(images.images)
+        data = load_for_model(data_path, self._contract.input, self._contract.labels)
+        self._split, self._images = report_split(data, split)
+        pictures = self._images.images
+        if self._source is None:
+            self._answers = answers_here(reference, pictures, "auto")
+        else:
+            probabilities = self._source.predict_images(pictures)
             self._answers = Answers(self._contract.labels, probabilities, "Keras")
         self._exact: bytes | None = None
 

@@ -29,10 +29,6 @@ class Statement:
     """`logits` or `probabilities`, where the graph does not show it."""
     crop: CropSpec = field(default_factory=CropSpec)
 
-    @property
-    def given(self) -> bool:
-        return bool(self.labels) or self.input_range is not None
-
     def check_complete(self, path: Path) -> None:
         """
         Raises:
@@ -54,9 +50,10 @@ class Statement:
         Raises:
             UsageError: the model has a contract, which nothing may override.
         """
-        if self.given or self.weights:
+        if self != Statement():
             raise UsageError(
-                f"{path}: the model has a contract; leave out --labels, --input-range and --weights"
+                f"{path}: the model has a contract, which says all that; leave out --labels, "
+                "--input-range, --weights, --input-size, --activation, --crop-margin and --crop-offset-y"
             )
 
     def contract(

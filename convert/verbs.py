@@ -17,12 +17,12 @@ from convert.inspection import CONVERTED, Inspection
 from convert.output import candidate_file, check_folder, check_out
 from convert.quiet import captured_stderr
 from convert.tflite import CALIBRATED, Recipe, convert_tflite, convert_trained_ranges
-from convert.verify import TRAINED_MIN_AGREEMENT, report_split
+from convert.verify import TRAINED_MIN_AGREEMENT
 from convert.work import is_detector, load, statement_of, threshold_of, work_of
 from convert.write import write_tflite
 from edge_runtime.classifier import Classifier
 from edge_runtime.contract import InputSpec
-from edge_runtime.datasets import fit_pictures, load_dataset
+from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import ContractError, EdgeFerError, UsageError
 
 
@@ -98,12 +98,10 @@ def run_verify(arguments: Namespace) -> int:
         return _verify_detector(arguments)
     if arguments.max_loss is not None:
         raise UsageError(f"--max-loss is for detectors; {arguments.model} takes --min-agreement")
-    data = load_dataset(arguments.data)
-    split, images = report_split(data, arguments.split)
     inspection = Inspection(
         arguments.model,
-        split,
-        images,
+        arguments.data,
+        arguments.split,
         min_agreement=threshold_of(arguments),
         worst=arguments.layers,
         statement=statement_of(arguments),

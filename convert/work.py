@@ -12,7 +12,7 @@ from convert.source import SourceModel, load_source
 from convert.statement import Statement
 from convert.verify import DEFAULT_MIN_AGREEMENT, report_split
 from edge_runtime.contract import CropSpec
-from edge_runtime.datasets import load_dataset
+from edge_runtime.datasets import LabeledImages, load_for_model
 from edge_runtime.errors import UsageError
 from edge_runtime.modelfile import read_keras_contract
 
@@ -37,7 +37,7 @@ class Work(Protocol):
 
 
 def work_of(arguments: Namespace) -> Work:
-    """Load the data, then the model.
+    """Load the model, then the data as it takes them.
 
     Raises:
         EdgeFerError: one of them cannot be read, or an option is of no use for this kind of model.
@@ -50,21 +50,25 @@ class ClassifierWork:
         if arguments.max_loss is not None:
             raise UsageError(f"--max-loss is for detectors; {arguments.model} takes --min-agreement")
         self._arguments = arguments
-        self._data = load_dataset(arguments.data)
-        self._split, self._images = report_split(self._data, arguments.split)
         self.source = load(arguments)
+        self._data = self._read(arguments.data)
+        self._split, self._images = report_split(self._data, arguments.split)
 
     def calibration(self) -> CalibrationSet:
         given, spec = self._arguments, self.source.contract.input
         if given.calibration_data is None:
             return draw(self._data, spec, given.calibration_images, given.seed)
-        return from_list(load_dataset(given.calibration_data), self._data, spec)
+        return from_list(self._read(given.calibration_data), self._data, spec)
 
     def exam(self, source: SourceModel | None = None, demanded: float | None = None) -> Examination:
         threshold = threshold_of(self._arguments, DEFAULT_MIN_AGREEMENT if demanded is None else demanded)
         answers = reference_answers(source or self.source, self._images)
         python = getattr(self._arguments, "tflite_runtime_python", None)
         return Exam(self._split, self._images, answers, threshold, python)
+
+    def _read(self, path: Path) -> LabeledImages:
+        contract = self.source.contract
+        return load_for_model(path, contract.input, contract.labels)
 
 
 class DetectorWork:

@@ -88,7 +88,7 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--recipe", required=True, help="name of a file in train/recipes, or a .toml file")
     verb.add_argument("--data", required=True, type=Path, help=DATA_HELP)
     verb.add_argument("--out", required=True, type=Path, help="run folder, made if it is not there")
-    verb.add_argument("--seed", type=int, default=0, help="default 0")
+    verb.add_argument("--seed", type=_seed, default=0, help="default 0")
     verb.add_argument(
         "--deterministic",
         action="store_true",
@@ -140,6 +140,12 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
     _add_split(evaluate, required=True)
     evaluate.add_argument("--out", type=Path, help="folder for evaluation.html, .json and predictions.csv")
+    evaluate.add_argument(
+        "--ten-crop",
+        type=int,
+        metavar="PX",
+        help="average the answers to ten crops of this side, scaled up again: corners, centre, mirrored",
+    )
     _add_format(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
@@ -191,6 +197,13 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
         help="may be repeated; default: all",
     )
     export.set_defaults(run=_export)
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be below 0. Received: {value}")
+    return value
 
 
 def _add_format(verb: argparse.ArgumentParser) -> None:

@@ -22,7 +22,8 @@ from train.soup import soup, table
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    evaluation = evaluate(load_trained(options.model), options.data, options.split, options.votes)
+    model = load_trained(options.model)
+    evaluation = evaluate(model, options.data, options.split, options.votes, options.ten_crop)
     if options.out is not None:
         write_json(options.out / "evaluation.json", [evaluation.to_dict()])
         write_atomically(options.out / "predictions.csv", partial(write_predictions, evaluation=evaluation))

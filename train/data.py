@@ -52,7 +52,10 @@ def prepare(
     if section.split and set(data.splits.tolist()) != {""}:
         rows = _rows_of_split(data, section.split)
     if section.classes:
-        data = _with_classes(data, section.classes)
+        named = _with_classes(data, section.classes)
+        if votes is not None:
+            votes = _shares_of(votes[:, [data.class_names.index(name) for name in section.classes]])
+        data = named
     rows = rows[data.labels[rows] >= 0]
     listed = 0
     if keep is not None:
@@ -175,6 +178,13 @@ def _with_classes(data: LabeledImages, classes: tuple[str, ...]) -> LabeledImage
     for index, name in enumerate(classes):
         table[data.class_names.index(name)] = index
     return replace(data, labels=table[data.labels], class_names=classes)
+
+
+def _shares_of(votes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Votes (N, classes) as shares that add up to 1; NaN in rows without any."""
+    total = votes.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, votes / total, np.nan).astype(np.float32)
 
 
 def _label_range(

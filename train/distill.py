@@ -30,11 +30,11 @@ from train.data import TrainingData
 from train.files import write_atomically
 from train.fit import (
     FitOptions,
+    extra_identity,
     finish,
     load_prepared,
     prepare_devices,
     recipe_job,
-    start_identity,
 )
 from train.inference import TrainedModel, load_trained, model_path, predict_logits
 from train.loop import train
@@ -84,12 +84,13 @@ def distill(
     prepared = load_prepared(recipe, data_path, options)
     loaded = [load_trained(path) for path in teachers]
     for teacher in loaded:
-        if teacher.contract.labels != prepared.train.class_names or recipe.model.task == "sigmoid":
+        tasks = {teacher.contract.task, recipe.model.task}
+        if teacher.contract.labels != prepared.train.class_names or tasks != {"softmax"}:
             raise UsageError(f"{teacher.path}: a teacher and its student need the same softmax labels")
     extra = {
         "teachers_sha256": [hashlib.sha256(t.path.read_bytes()).hexdigest() for t in loaded],
         "distillation": [settings.temperature, settings.share, settings.views],
-        **start_identity(options),
+        **extra_identity(recipe, options),
     }
     identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
     run = RunFolder(out, identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.datasets import FER2013_LABELS, LabeledImages, load_dataset
+from edge_runtime.datasets import UNLABELLED, LabeledImages, load_for_model
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.metrics import (
     ClassificationScores,
@@ -43,6 +44,8 @@ class Evaluation:
     scores: ClassificationScores
     extra: dict[str, Any]
     """Accuracy on parts of the split or by other labels."""
+    crop_px: int | None = None
+    """Side of the ten crops whose answers were averaged; None is one pass of the whole picture."""
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
@@ -65,6 +68,7 @@ class Evaluation:
             "split": self.split,
             "data_sha256": self.data.digest(),
             "n": scores.n,
+            "ten_crop_px": self.crop_px,
             "loss": round(float(-np.log(np.maximum(chosen, 1e-12)).mean()), 4),
             "top1": round(scores.top1, 4),
             "top1_interval": _interval(scores.correct, scores.n),
@@ -90,7 +94,11 @@ class Evaluation:
 
 
 def evaluate(
-    trained: TrainedModel, data_path: Path, split: str, votes_path: Path | None = None
+    trained: TrainedModel,
+    data_path: Path,
+    split: str,
+    votes_path: Path | None = None,
+    crop_px: int | None = None,
 ) -> Evaluation:
     """Predict a split and score it.
 
@@ -98,22 +106,53 @@ def evaluate(
         split: name of a split of the data; `held-out` or `held-out-test` for what the run of this
             model held out itself.
         votes_path: FER+ votes for the rows of the data; adds the accuracy by their majority.
+        crop_px: average the answers to ten crops of this side, as `ten_crops` makes them.
 
     Raises:
         DataError: the split is missing or empty, or has a class that the model does not know.
+        UsageError: `crop_px` is larger than the pictures.
     """
     names = trained.contract.labels
     data, rows, labels = read_split(trained, data_path, split)
     chosen = data.select(rows)
-    probabilities = trained.probabilities(chosen.images)
+    views = [chosen.images] if crop_px is None else ten_crops(chosen.images, crop_px)
+    probabilities = np.mean([trained.probabilities(view) for view in views], axis=0)
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, len(names))
     extra = _without_copies(data, rows, predicted == labels)
     if votes_path is not None:
         extra |= by_votes(read_votes(votes_path, data)[rows], data.class_names, names, predicted)
     return Evaluation(
-        trained, split, chosen, labels, probabilities, confusion, scores_from_confusion(confusion), extra
+        trained,
+        split,
+        chosen,
+        labels,
+        probabilities,
+        confusion,
+        scores_from_confusion(confusion),
+        extra,
+        crop_px,
     )
+
+
+def ten_crops(images: npt.NDArray[np.uint8], size_px: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Corners and centre of pictures (N, H, W[, 3]) as (N, size_px, size_px[, 3]), and their mirror images.
+
+    Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1.
+
+    Raises:
+        UsageError: the pictures are smaller.
+    """
+    height, width = images.shape[1:3]
+    if not 1 <= size_px <= min(height, width):
+        raise UsageError(
+            f"--ten-crop must be 1..{min(height, width)}, the pictures' side. Received: {size_px}"
+        )
+    bottom, right = height - size_px, width - size_px
+    for top, left in ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)):
+        crop = images[:, top : top + size_px, left : left + size_px]
+        yield crop
+        yield crop[:, :, ::-1]
 
 
 def read_split(
@@ -124,14 +163,7 @@ def read_split(
     Args and raises as `evaluate`.
     """
     names = trained.contract.labels
-    spec = trained.contract.input
-    data = load_dataset(
-        data_path,
-        size_hw=(spec.height, spec.width),
-        color=spec.color,
-        class_names=None if set(names) == set(FER2013_LABELS) else names,
-        unreadable=[],
-    )
+    data = load_for_model(data_path, trained.contract.input, names, unreadable=[])
     rows = _rows(trained, data, split)
     table = np.array([names.index(n) if n in names else -1 for n in data.class_names] + [-1])
     labels = table[data.labels[rows]]
@@ -165,10 +197,12 @@ def classification_report(evaluation: Evaluation) -> str:
     """Precision, recall, F1 and support per class, as a table of text."""
     document = evaluation.to_dict()
     low, high = document["top1_interval"]
+    crops = f", ten crops of {evaluation.crop_px}x{evaluation.crop_px}" if evaluation.crop_px else ""
+    loss, ece = document["loss"], 100 * document["ece"]
     lines = [
-        f"{document['name']} on {document['split']}: {100 * document['top1']:.2f} % of {document['n']} "
-        f"(95 % interval {100 * low:.2f} to {100 * high:.2f}), loss {document['loss']:.4f}, "
-        f"ECE {100 * document['ece']:.2f} %",
+        f"{document['name']} on {document['split']}{crops}: {100 * document['top1']:.2f} % of "
+        f"{document['n']} (95 % interval {100 * low:.2f} to {100 * high:.2f}), "
+        f"loss {loss:.4f}, ECE {ece:.2f} %",
         f"{'class':<12}{'precision':>10}{'recall':>8}{'f1':>8}{'images':>8}",
     ]
     for name, row in document["per_class"].items():
@@ -215,6 +249,9 @@ def _rows(trained: TrainedModel, data: LabeledImages, split: str) -> npt.NDArray
     part = prepared.validation if split == "held-out" else prepared.test
     if part is None:
         raise UsageError(f"recipe {recipe.name!r} holds no such part out: {split}")
+    if split == "held-out" and recipe.data.validation_split:
+        of_split = data.splits == part.splits[0]
+        return np.flatnonzero(of_split & (data.labels != UNLABELLED))
     wanted = set(part.hashes().tolist())
     held_out = np.array([value in wanted for value in data.hashes().tolist()])
     if recipe.data.split and set(data.splits.tolist()) != {""}:

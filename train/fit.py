@@ -71,7 +71,7 @@ def fit(recipe: Recipe, data_path: Path, out: Path, options: FitOptions) -> Path
     """
     prepare_devices(recipe, options)
     prepared = load_prepared(recipe, data_path, options)
-    identity = Identity(recipe, options.seed, prepared.train.digest(), start_identity(options))
+    identity = Identity(recipe, options.seed, prepared.train.digest(), extra_identity(recipe, options))
     run = RunFolder(out, identity)
     outcome = train(recipe_job(recipe, prepared, run, options))
     return finish(recipe, prepared, outcome, run, identity, options.calibration)
@@ -122,11 +122,14 @@ def load_sidecars(
     return keep, votes
 
 
-def start_identity(options: FitOptions) -> dict[str, Any]:
-    """What the start from other weights adds to a run's identity."""
-    if options.start is None:
-        return {}
-    return {"start_sha256": hashlib.sha256(model_path(options.start).read_bytes()).hexdigest()}
+def extra_identity(recipe: Recipe, options: FitOptions) -> dict[str, Any]:
+    """What weights to start from and votes add to a run's identity."""
+    files: dict[str, Path] = {}
+    if options.start is not None:
+        files["start_sha256"] = model_path(options.start)
+    if options.votes is not None and recipe.data.votes:
+        files["votes_sha256"] = options.votes
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 def recipe_job(recipe: Recipe, prepared: TrainingData, run: RunFolder, options: FitOptions) -> Job:

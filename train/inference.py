@@ -56,12 +56,14 @@ def load_trained(path: Path) -> TrainedModel:
     """Load a model by its file or its run folder.
 
     Raises:
-        ContractError: missing, damaged, or without a contract.
+        ContractError: missing, damaged, without a contract, or a detector.
     """
     path = model_path(path)
     contract = read_keras_contract(path)
     if contract is None:
         raise ContractError(f"{path}: the Keras file has no contract; train it with: python -m train fit")
+    if contract.task == "detect":
+        raise ContractError(f"{path}: a detector; a classifier is needed here")
     import keras
 
     try:

@@ -17,6 +17,7 @@ from train.draft import OUT_OF_FOLD, calibrate
 from train.files import write_atomically, write_json
 from train.fit import (
     FitOptions,
+    extra_identity,
     finish,
     load_data,
     load_sidecars,
@@ -39,11 +40,13 @@ def kfold(recipe: Recipe, data_path: Path, out: Path, folds: int, options: FitOp
     model is there is not trained again.
 
     Raises:
-        UsageError: fewer than two folds.
+        UsageError: fewer than two folds, or weights to start from.
         DataError: as `fit`.
     """
     if folds < 2:
         raise UsageError(f"--folds must be at least 2. Received: {folds}")
+    if options.start is not None:
+        raise UsageError("kfold takes no --start: those weights may have seen the pictures of every fold")
     prepare_devices(recipe, options)
     data = load_data(recipe, data_path)
     keep, votes = load_sidecars(options, data)
@@ -54,10 +57,14 @@ def kfold(recipe: Recipe, data_path: Path, out: Path, folds: int, options: FitOp
         prepared = prepare(data, recipe.data, options.seed, fold=(index, folds), keep=keep, votes=votes)
         validation = prepared.validation
         assert validation is not None
-        identity = Identity(recipe, options.seed, prepared.train.digest(), {"fold": [index, folds]})
+        extra = {"fold": [index, folds], **extra_identity(recipe, options)}
+        identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
         run = RunFolder(out / f"fold-{index + 1}", identity)
-        # The checkpoint is read first: it refuses the fold of another recipe or data.
-        if run.checkpoint() is None or not run.model.exists():
+        # The checkpoint is read first: it refuses the fold of another recipe or data, and knows whether
+        # another number of epochs leaves something to do.
+        checkpoint = run.checkpoint()
+        ended = checkpoint is not None and checkpoint.progress.phase >= len(recipe.schedules())
+        if not ended or not run.model.exists():
             print(f"fold {index + 1} of {folds}", file=sys.stderr)
             outcome = train(recipe_job(recipe, prepared, run, options))
             finish(recipe, prepared, outcome, run, identity)

@@ -23,7 +23,7 @@ from edge_runtime.errors import UsageError
 from train.data import TrainingData
 from train.draft import Calibration
 from train.files import write_json
-from train.fit import FitOptions, finish, load_prepared, prepare_devices, recipe_job
+from train.fit import FitOptions, extra_identity, finish, load_prepared, prepare_devices, recipe_job
 from train.inference import TrainedModel, load_trained
 from train.loop import Outcome, train
 from train.quantlayers import (
@@ -56,7 +56,7 @@ _OTHERS = (layers.BatchNormalization, layers.ReLU, layers.Add, layers.GlobalAver
 
 
 def qat_recipe(recipe: Recipe, epochs: int | None, learning_rate: float | None) -> Recipe:
-    """The recipe's fine-tuning: few epochs on a cosine from a low rate, no phases."""
+    """The recipe's fine-tuning: few epochs of whole pictures on a cosine from a low rate."""
     schedule = replace(
         recipe.train,
         epochs=epochs or DEFAULT_EPOCHS,
@@ -65,6 +65,7 @@ def qat_recipe(recipe: Recipe, epochs: int | None, learning_rate: float | None) 
         warmup_epochs=0.0,
         patience=0,
         train_layers=(),
+        picture_px=0,
     )
     return replace(recipe, train=schedule, phases=())
 
@@ -86,7 +87,8 @@ def fit_qat(recipe: Recipe, source: Path, data_path: Path, out: Path, options: F
     if trained.contract.input != prepared.input or trained.contract.labels != prepared.train.class_names:
         raise UsageError(f"{trained.path}: its input or labels are not those of recipe {recipe.name!r}")
     digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()
-    identity = Identity(recipe, options.seed, prepared.train.digest(), {"qat_source_sha256": digest})
+    extra = {"qat_source_sha256": digest, **extra_identity(recipe, options)}
+    identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
     run = RunFolder(out, identity)
     folded = fold_batch_normalization(trained.model)
     job = replace(

@@ -147,6 +147,7 @@ class RunFolder:
             "epoch": progress.epoch,
             "checkpoint": checkpoint.name,
             "identity": self._identity,
+            "contract": asdict(self._recipe.contract),
             "history": history,
             "progress": asdict(progress),
         }
@@ -183,8 +184,10 @@ def read_identity(run: Path) -> tuple[Recipe, int, dict[str, Any]]:
     """
     path = run / STATE_NAME
     try:
-        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
-        recipe = recipe_from_dict({"name": run.name, "description": "", **identity["recipe"]}, str(path))
+        state = json.loads(path.read_text(encoding="utf-8"))
+        identity = state["identity"]
+        named = {"name": run.name, "description": "", "contract": state.get("contract", {})}
+        recipe = recipe_from_dict({**named, **identity["recipe"]}, str(path))
         return recipe, int(identity["seed"]), identity
     except FileNotFoundError:
         raise DataError(f"{run}: not a run folder (no {STATE_NAME}); give the --out of a fit") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edge_runtime.contract import InputSpec
 from edge_runtime.datasets import folders, kaggle_csv, npz
 from edge_runtime.datasets.base import (
     FER2013_LABELS,
@@ -26,6 +27,7 @@ __all__ = [
     "canonical_split",
     "fit_pictures",
     "load_dataset",
+    "load_for_model",
 ]
 
 
@@ -75,6 +77,30 @@ def load_dataset(
     raise DataError(
         f"{path}: unknown form of data. Expected: {', '.join(kaggle_csv.SUFFIXES)}, .npz or a folder "
         "of class folders"
+    )
+
+
+def load_for_model(
+    path: str | os.PathLike[str],
+    spec: InputSpec,
+    labels: tuple[str, ...],
+    unreadable: list[Unreadable] | None = None,
+) -> LabeledImages:
+    """Read labelled pictures as a model takes them: class folders in its size, colour and classes.
+
+    Args:
+        labels: the model's; folders of other classes are passed over, unless it has FER2013's seven.
+        unreadable: as `load_dataset`.
+
+    Raises:
+        DataError: as `load_dataset`.
+    """
+    return load_dataset(
+        path,
+        size_hw=(spec.height, spec.width),
+        color=spec.color,
+        class_names=None if set(labels) == set(FER2013_LABELS) else labels,
+        unreadable=unreadable,
     )
 
 

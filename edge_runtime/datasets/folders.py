@@ -158,15 +158,16 @@ def decode(content: bytes, flag: int, where: str) -> npt.NDArray[np.uint8]:
 
 
 def _files(path: Path, names: tuple[str, ...], pass_over: bool) -> Iterator[tuple[str, int, Path]]:
+    numbers = {canonical_label(name): number for number, name in enumerate(names)}
     for split, folder in class_folders(path):
-        label = canonical_label(folder.name)
-        if label not in names:
+        number = numbers.get(canonical_label(folder.name))
+        if number is None:
             if pass_over:
                 continue
             raise DataError(f"{folder}: unknown class folder {folder.name!r}. Expected: {', '.join(names)}")
         for file in sorted(folder.iterdir()):
             if file.is_file():
-                yield split, names.index(label), file
+                yield split, number, file
 
 
 def _subfolders(path: Path) -> list[Path]:

@@ -168,6 +168,13 @@ def test_options_that_cannot_be(
     assert said in attempt(parts / "whole.h5", *options, code=code)
 
 
+@pytest.mark.parametrize(
+    "options", [["--crop-margin", "0.3"], ["--activation", "probabilities"], ["--input-size", "64x64"]]
+)
+def test_nothing_overrides_a_contract(attempt: Attempt, keras_file: Path, options: list[str]) -> None:
+    assert "the model has a contract, which says all that" in attempt(keras_file, *options, code=2)
+
+
 def test_no_data(keras_file: Path, tmp_path: Path, capsys: Any) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(["tflite", str(keras_file), "--out", str(tmp_path / "a.tflite")])

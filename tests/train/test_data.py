@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from train.data import (
     prepare,
 )
 from train.sections import DataSection
+from train.votes import read_votes
 
 
 def with_copies(data: LabeledImages, pairs: list[tuple[int, int]]) -> LabeledImages:
@@ -115,6 +117,28 @@ def test_votes_are_blended_into_the_targets() -> None:
     assert prepared.targets[1].tolist() == [0, 1, 0]
     with pytest.raises(DataError, match="give --votes"):
         prepare(data, DataSection(votes=0.5), seed=0)
+
+
+def test_votes_follow_the_classes_of_the_recipe() -> None:
+    votes = np.zeros((60, 3), np.float32)
+    votes[:] = (0.2, 0.2, 0.6)
+    votes[0] = (1, 0, 0)
+    section = DataSection(classes=("sad", "happy"), validation=0, votes=0.5)
+    prepared = prepare(faces(), section, seed=0, votes=votes)
+    happy, sad = (prepared.targets[prepared.train.labels == index][0] for index in (1, 0))
+    np.testing.assert_allclose(happy, [0.375, 0.625])
+    np.testing.assert_allclose(sad, [0.875, 0.125])
+    np.testing.assert_allclose(prepared.targets.sum(axis=1), 1)
+
+
+def test_votes_for_other_rows_are_refused(tmp_path: Path) -> None:
+    data, path = faces(), tmp_path / "votes.csv"
+    lines = [f"{split},1,2,3" for split in data.splits]
+    path.write_text("\n".join(["Usage,anger,happiness,sadness", *lines]))
+    np.testing.assert_allclose(read_votes(path, data)[0], [1 / 6, 2 / 6, 3 / 6])
+    path.write_text("\n".join(["Usage,anger,happiness,sadness", *reversed(lines)]))
+    with pytest.raises(DataError, match="its rows are not those of memory in order"):
+        read_votes(path, data)
 
 
 def test_class_weights_average_to_one() -> None:

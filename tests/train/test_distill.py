@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from tests.train.support import RECIPE, compute_eagerly, faces, interrupt_at, write_npz, write_recipe
+from edge_runtime.errors import UsageError
+from tests.train.support import (
+    CLASSES,
+    RECIPE,
+    compute_eagerly,
+    faces,
+    interrupt_at,
+    write_npz,
+    write_recipe,
+)
 from train import distill as module
 from train.__main__ import main
-from train.distill import DistillationLoss, accuracy
+from train.distill import Distillation, DistillationLoss, accuracy
+from train.fit import FitOptions
 from train.inference import load_trained
+from train.recipe import load_recipe
 
 pytestmark = pytest.mark.host
 
@@ -62,3 +74,13 @@ def test_interrupted_distillation_equals_uninterrupted(
     assert main([*verb, "--out", str(tmp_path / "cut"), "--temperature", "2"]) == 1
     assert "holds a run of another recipe" in capsys.readouterr().err
     assert main([*verb, "--out", str(tmp_path / "cut"), "--share", "2"]) == 2
+
+
+def test_a_teacher_with_one_sigmoid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, recipe = write_npz(tmp_path / "faces.npz", faces()), write_recipe(tmp_path / "tiny.toml")
+    contract = SimpleNamespace(labels=CLASSES, task="sigmoid")
+    monkeypatch.setattr(module, "load_trained", lambda path: SimpleNamespace(path=path, contract=contract))
+    with pytest.raises(UsageError, match="need the same softmax labels"):
+        module.distill(
+            load_recipe(str(recipe)), [tmp_path], data, tmp_path / "out", Distillation(), FitOptions()
+        )

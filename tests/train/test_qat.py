@@ -22,8 +22,15 @@ from tests.train.support import RECIPE, faces, write_npz, write_recipe
 from train.__main__ import main
 from train.inference import load_trained
 from train.models import build_model
-from train.qat import calibration_ranges, copy_weights_back, fold_batch_normalization, quantized_copy
+from train.qat import (
+    calibration_ranges,
+    copy_weights_back,
+    fold_batch_normalization,
+    qat_recipe,
+    quantized_copy,
+)
 from train.quantlayers import fake_quantize, fake_quantize_weights
+from train.recipe import recipe_from_dict
 
 pytestmark = pytest.mark.host
 
@@ -35,6 +42,21 @@ def random_model() -> keras.Model:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
     return model
+
+
+def test_fine_tuning_takes_pictures_of_the_models_size() -> None:
+    small = recipe_from_dict(
+        {
+            "name": "small",
+            "description": "",
+            "model": {"architecture": "edge_resnet"},
+            "train": {"epochs": 9, "learning_rate": 0.1, "picture_px": 8},
+            "phases": [{"epochs": 9, "learning_rate": 0.1, "picture_px": 8}],
+        },
+        "test",
+    )
+    (schedule,) = qat_recipe(small, None, None).schedules()
+    assert (schedule.epochs, schedule.picture_px) == (3, 0)
 
 
 def test_folding_keeps_the_function() -> None:

@@ -41,6 +41,8 @@ def test_identity_survives_a_round_trip_and_tolerates_absent_defaults() -> None:
             r"\[train\] unknown key 'batchsize'; did you mean 'batch_size'",
         ),
         ("epochs = 2", "", r"\[train\] missing 1 required positional argument: 'epochs'"),
+        ("epochs = 2", "epochs = 0", r"epochs and batch_size must be at least 1"),
+        ("batch_size = 8", "batch_size = 0", r"epochs and batch_size must be at least 1"),
         ("epochs = 2", "epochs = 2.5", r"epochs must be int. Received: 2.5"),
         ("epochs = 2", "epochs = true", r"epochs must be int"),
         ("flip = true", "flip = 1", r"flip must be bool"),

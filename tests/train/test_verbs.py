@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import ContractError, DataError, UsageError
 from tests.train.support import CLASSES, RECIPE, faces, write_npz, write_recipe
 from train.__main__ import main
-from train.evaluate import evaluate, one_against_rest
+from train.evaluate import evaluate, one_against_rest, ten_crops
 from train.export import ExportError, export
 from train.inference import load_trained
+from train.run import read_history, read_identity
 
 pytestmark = pytest.mark.host
 
@@ -47,6 +49,31 @@ def test_evaluate_writes_page_json_and_predictions(place: Path, capsys: pytest.C
     assert page.count("data:image/png;base64,") >= 5
     assert main(arguments) == 0
     assert "PublicTest" in capsys.readouterr().out
+
+
+def test_ten_crops_are_corners_and_centre_and_their_mirror_images() -> None:
+    picture = np.arange(30, dtype=np.uint8).reshape(1, 5, 6)
+    crops = list(ten_crops(picture, 3))
+    assert [int(crop[0, 0, 0]) for crop in crops[::2]] == [0, 3, 12, 15, 7]
+    for crop, mirrored in zip(crops[::2], crops[1::2], strict=True):
+        np.testing.assert_array_equal(mirrored, crop[:, :, ::-1])
+    assert len(list(ten_crops(np.zeros((2, 48, 48, 3), np.uint8), 48))) == 10
+    for size in (0, 6):
+        with pytest.raises(UsageError, match=r"--ten-crop must be 1\.\.5"):
+            next(ten_crops(picture, size))
+
+
+def test_answers_to_ten_crops_are_averaged(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained, data = load_trained(place / "run"), place / "faces.npz"
+    evaluation = evaluate(trained, data, "PublicTest", crop_px=12)
+    each = [trained.probabilities(crop) for crop in ten_crops(evaluation.data.images, 12)]
+    np.testing.assert_allclose(evaluation.probabilities, np.mean(each, axis=0), atol=1e-6)
+    assert not np.allclose(each[0], each[-1])
+    arguments = ["evaluate", "--model", str(place / "run"), "--data", str(data), "--ten-crop"]
+    assert main([*arguments, "12"]) == 0
+    assert "PublicTest, ten crops of 12x12:" in capsys.readouterr().out
+    assert main([*arguments, "200"]) == 2
+    assert "--ten-crop must be 1.." in capsys.readouterr().err
 
 
 def test_held_out_parts_are_those_of_the_run(place: Path) -> None:
@@ -164,3 +191,38 @@ def test_kfold_resumes_and_calibrates_fit(
     contract = load_trained(tmp_path / "run").contract
     assert contract.temperature == result["calibration"]["temperature"]
     assert contract.validation["split"].startswith("2 folds")
+
+
+def test_kfold_goes_on_with_more_epochs_and_starts_from_nothing(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path / "steady.toml", f'{RECIPE}schedule = "constant"\n')
+    arguments = ["kfold", "--recipe", str(recipe), "--data", str(place / "faces.npz"), "--folds", "2"]
+    arguments += ["--out", str(tmp_path / "folds")]
+    assert main([*arguments, "--start", str(place / "run")]) == 2
+    assert "kfold takes no --start" in capsys.readouterr().err
+    assert main([*arguments, "--epochs", "1"]) == 0
+    assert main([*arguments, "--epochs", "2"]) == 0
+    assert [len(read_history(tmp_path / "folds" / f"fold-{number}")) for number in (1, 2)] == [2, 2]
+
+
+def test_a_split_held_out_is_evaluated_and_the_contract_is_remembered(place: Path, tmp_path: Path) -> None:
+    text = RECIPE.replace("validation = 0.2", 'validation_split = "test"')
+    recipe = write_recipe(tmp_path / "split.toml", f"{text}\n[contract]\nanswered_accuracy = 0.9\n")
+    data = faces(120)
+    # A Training picture that occurs in the split held out is no part of it.
+    data.images[3] = data.images[110]
+    data.splits[100:] = "test"
+    file, run = write_npz(tmp_path / "faces.npz", data), tmp_path / "run"
+    arguments = ["--recipe", str(recipe), "--data", str(file), "--out", str(run), "--epochs", "1"]
+    assert main(["fit", *arguments]) == 0
+    evaluation = evaluate(load_trained(run), file, "held-out")
+    assert evaluation.scores.n == 20
+    assert set(evaluation.data.splits.tolist()) == {"test"}
+    assert read_identity(run)[0].contract.answered_accuracy == 0.9
+
+
+def test_a_detector_is_no_classifier(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.inference.read_keras_contract", lambda _: SimpleNamespace(task="detect"))
+    with pytest.raises(ContractError, match="a detector; a classifier is needed here"):
+        load_trained(place / "run")

@@ -9,7 +9,17 @@ from edge_runtime.errors import UsageError
 from train.detection.recipe import TASK, detection_recipe
 from train.recipe import read_recipe
 
-CLASSIFIERS_ONLY = ("weights", "clean", "votes", "calibration", "tensorboard")
+CLASSIFIERS_ONLY = (
+    "weights",
+    "clean",
+    "votes",
+    "calibration",
+    "tensorboard",
+    "qat",
+    "learning_rate",
+    "mixed_precision",
+    "data_parallel",
+)
 
 
 def fit_if_detector(options: argparse.Namespace) -> bool:
@@ -25,7 +35,9 @@ def fit_if_detector(options: argparse.Namespace) -> bool:
     recipe = detection_recipe(document, str(path))
     for name in CLASSIFIERS_ONLY:
         if getattr(options, name, None):
-            raise UsageError(f"recipe {recipe.name!r} trains a detector; leave --{name} out")
+            raise UsageError(
+                f"recipe {recipe.name!r} trains a detector; leave --{name.replace('_', '-')} out"
+            )
     epochs = getattr(options, "epochs", None)
     if epochs is not None:
         if epochs < 1:

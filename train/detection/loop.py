@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from edge_runtime.contract import InputSpec, ModelContract
-from edge_runtime.datasets import yolo
+from edge_runtime.datasets import canonical_split, yolo
 from edge_runtime.datasets.yolo import BoxedImages
 from edge_runtime.detectors.decoding import Decoding
 from edge_runtime.errors import DataError, UsageError
@@ -67,7 +67,7 @@ def prepare(data: BoxedImages, recipe: DetectionRecipe) -> DetectionData:
     alarms = None
     if section.alarm_prefix:
         rooms = data.named((section.alarm_prefix,))
-        if (rooms & (data.splits == section.split)).any():
+        if (rooms & _of_split(data, section.split)).any():
             alarms = data.select(rooms).split(section.split)
         data = data.select(~rooms)
     if section.leave_out:
@@ -80,9 +80,14 @@ def prepare(data: BoxedImages, recipe: DetectionRecipe) -> DetectionData:
     if not any(len(boxes) for boxes in train.boxes):
         raise DataError(f"{data.source}: no boxes to train on")
     validation = None
-    if section.validation_split and (data.splits == section.validation_split).any():
+    if section.validation_split and _of_split(data, section.validation_split).any():
         validation = data.split(section.validation_split)
     return DetectionData(train, validation, alarms)
+
+
+def _of_split(data: BoxedImages, name: str) -> npt.NDArray[np.bool_]:
+    """Mask (N,) of a split in any of its spellings."""
+    return np.asarray(data.splits == (canonical_split(name) or name))
 
 
 def held_out(names: Sequence[str], every: int) -> npt.NDArray[np.bool_]:

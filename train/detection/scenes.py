@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.datasets.yolo import BoxedImages, clip_boxes
+from edge_runtime.errors import DataError
 from train.detection.clutter import draw_clutter
 from train.detection.photometry import distort
 from train.detection.recipe import BoxDataSection, SceneSection
@@ -50,11 +51,20 @@ class SceneMaker:
     def __init__(
         self, data: BoxedImages, source: BoxDataSection, section: SceneSection, input_hw: tuple[int, int]
     ) -> None:
+        """
+        Raises:
+            DataError: no picture has a share, or none with a face where scenes of one face are drawn.
+        """
         self._data = data
         self._section = section
         self._hw = input_hw
         faces = np.array([len(boxes) > 0 for boxes in data.boxes])
         weights = _weights(data.names, source)
+        if not (weights * faces if section.single else weights).any():
+            raise DataError(
+                f"{data.source}: [data] shares leave no picture to draw scenes from; names of "
+                f"pictures with faces must begin with one of: {', '.join(source.shares)}"
+            )
         self._all = _cumulative(weights)
         self._with_faces = _cumulative(weights * faces)
         kinds = [section.single, section.mosaic, section.whole, section.background]

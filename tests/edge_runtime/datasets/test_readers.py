@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from edge_runtime.contract import InputSpec
-from edge_runtime.datasets import FER2013_LABELS, UNLABELLED, LabeledImages, fit_pictures, load_dataset
+from edge_runtime.datasets import (
+    FER2013_LABELS,
+    UNLABELLED,
+    LabeledImages,
+    fit_pictures,
+    load_dataset,
+    load_for_model,
+)
 from edge_runtime.datasets.folders import suspicion
 from edge_runtime.errors import DataError
 
@@ -115,6 +122,18 @@ def test_unknown_class_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"unknown class folder 'bored'. Expected: angry"):
         load_dataset(tmp_path)
     assert len(load_dataset(tmp_path, class_names=("sad", "happy"))) == 1
+    by_alias = load_dataset(tmp_path, class_names=("bored", "Happiness"))
+    assert by_alias.labels.tolist() == [0, 1]
+
+
+def test_class_folders_are_read_as_a_model_takes_them(tmp_path: Path) -> None:
+    for name in ("calm", "cross"):
+        write_picture(tmp_path / "test" / name / "a.png", np.full((70, 60, 3), (0, 0, 200), np.uint8))
+    write_picture(tmp_path / "test" / "angry" / "a.png", PIXELS[0])
+    data = load_for_model(tmp_path, InputSpec(32, 40, "rgb"), ("cross", "calm"))
+    assert data.images.shape == (2, 32, 40, 3)
+    assert data.images[0, 0, 0].tolist() == [200, 0, 0]
+    assert sorted(data.class_names[label] for label in data.labels) == ["calm", "cross"]
 
 
 def test_unreadable_pictures_stop_or_are_listed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from dataclasses import replace
@@ -19,6 +20,7 @@ from edge_runtime.modelfile import read_keras_contract  # noqa: E402
 from tests.train.detection.support import RECIPE, boxed_images, write_yolo  # noqa: E402
 from tests.train.support import compute_eagerly  # noqa: E402
 from train.detection import loop  # noqa: E402
+from train.detection.command import fit_if_detector  # noqa: E402
 from train.detection.evaluate import quality, threshold_for_alarms  # noqa: E402
 from train.detection.recipe import DetectionRecipe, DetectionScheduleSection, detection_recipe  # noqa: E402
 
@@ -91,6 +93,28 @@ def test_pictures_without_people_are_never_trained_on() -> None:
     assert not any(name.startswith("room_") for name in prepared.validation.names)
     assert prepared.alarms is not None
     assert all(name.startswith("room_") for name in prepared.alarms.names)
+
+
+def test_splits_are_known_by_their_usual_spellings() -> None:
+    made = recipe()
+    spelled = replace(made, data=replace(made.data, split="train", validation_split="val"))
+    given, expected = loop.prepare(boxed_images(), spelled), loop.prepare(boxed_images(), made)
+    assert given.train.names == expected.train.names
+    assert given.validation is not None
+    assert expected.validation is not None
+    assert given.validation.names == expected.validation.names
+    assert given.alarms is not None
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("qat", Path("run")), ("learning_rate", 0.1), ("mixed_precision", True), ("data_parallel", True)],
+)
+def test_options_of_classifiers_are_refused(option: str, value: object, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    options = argparse.Namespace(recipe=str(tmp_path / "tiny.toml"), **{option: value})
+    with pytest.raises(UsageError, match=f"leave --{option.replace('_', '-')} out"):
+        fit_if_detector(options)
 
 
 def test_data_without_faces_is_refused() -> None:

@@ -9,6 +9,7 @@ pytest.importorskip("keras")
 pytestmark = pytest.mark.host
 
 from edge_runtime.datasets.yolo import BoxedImages  # noqa: E402
+from edge_runtime.errors import DataError  # noqa: E402
 from tests.train.detection.support import boxed_images  # noqa: E402
 from train.detection import clutter  # noqa: E402
 from train.detection.recipe import BoxDataSection, SceneSection  # noqa: E402
@@ -84,6 +85,12 @@ def test_shares_leave_pictures_out() -> None:
     for seed in range(10):
         pixels = scenes.make(np.random.default_rng(seed)).pixels
         assert pixels.min() == pixels[:40, :50].max() == 0
+
+
+def test_shares_that_leave_nothing_are_refused() -> None:
+    for shares in ({"tv_": 1.0}, {"room_": 1.0}):
+        with pytest.raises(DataError, match=f"must begin with one of: {next(iter(shares))}"):
+            SceneMaker(boxed_images(), BoxDataSection(shares=shares), SceneSection(), HW)
 
 
 def test_clutter_is_drawn_where_no_face_is() -> None:
