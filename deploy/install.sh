@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
                 --extras) extras=$2 ;;
                 --package) package=$2 ;;
                 --constraints) constraints=$2 ;;
-                --root) root=${2%/} ;;
+                --root) root=$(realpath -m -- "$2"); root=${root%/} ;;
             esac
             shift 2 ;;
         --rollback) rollback=1; shift ;;
@@ -108,16 +108,29 @@ options=(--quiet --disable-pip-version-check)
 "$prefix/$release/bin/pip" install "${options[@]}" "$package" || fail "pip could not install $package"
 "$prefix/$release/bin/edge-fer" doctor || fail "doctor found a failure; the release before stays in use"
 
-mkdir -p "$root/etc/edge-fer"
-if [ ! -e "$root/etc/edge-fer/edge-fer.toml" ]; then
-    "$prefix/$release/bin/edge-fer" config --print --source picamera2 > "$root/etc/edge-fer/edge-fer.toml"
-fi
-"$prefix/$release/bin/edge-fer" config --config "$root/etc/edge-fer/edge-fer.toml" ||
-    fail "the configuration does not fit the new release; the release before stays in use"
-
 if [ "$service" = 1 ]; then
     getent passwd edge-fer >/dev/null ||
         useradd --system --user-group --home-dir /var/lib/edge-fer --shell /usr/sbin/nologin edge-fer
+fi
+
+settings=$root/etc/edge-fer/edge-fer.toml
+mkdir -p "$root/etc/edge-fer"
+if [ ! -e "$settings" ]; then
+    "$prefix/$release/bin/edge-fer" config --print --source picamera2 > "$work/edge-fer.toml"
+    install -m 600 "$work/edge-fer.toml" "$settings"
+fi
+# A camera's address holds its password. A file that was given to somebody else than root stays as it is.
+if [ "$service" = 1 ] && [ ! -L "$settings" ] && [ "$(stat -c %u:%g "$settings")" = 0:0 ]; then
+    chgrp edge-fer "$settings"
+    chmod 640 "$settings"
+fi
+# Names without a folder mean the service's own.
+state=$root/var/lib/edge-fer
+[ -d "$state" ] || state=/
+(cd "$state" && "$prefix/$release/bin/edge-fer" config --config "$settings") ||
+    fail "the configuration does not fit the new release; the release before stays in use"
+
+if [ "$service" = 1 ]; then
     install -m 644 "$here/edge-fer.service" "$root/etc/systemd/system/edge-fer.service"
 fi
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from edge_runtime.errors import EdgeFerError
 from edge_runtime.interrupts import INTERRUPTED, leaving_at_once
+from edge_runtime.numbers import MAX_THREADS, MOST, whole_number
 
 TRACEBACK_VARIABLE = "EDGE_FER_TRACEBACK"
 
@@ -84,7 +85,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME|FILE", help="a released model's name or a file (default: edge-fer-small)")
     add("--backend", metavar="NAME", help="auto, litert, tflite-runtime or onnx (default: auto)")
     add("--detector", metavar="NAME", help=f"{DETECTORS_HELP} (default: edge)")
-    add("--threads", type=_positive, metavar="N", help="of the work (default: 1)")
+    add("--threads", type=_threads, metavar="N", help="of the work (default: 1)")
     add("--flip-average", action="store_true", default=None, help=FLIP_HELP)
     add(
         "--sink",
@@ -130,7 +131,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help=f"{DETECTORS_HELP} (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads", type=_positive, default=1, metavar="N", help="of the work (default: %(default)s)"
+        "--threads", type=_threads, default=1, metavar="N", help="of the work (default: %(default)s)"
     )
     parser.add_argument("--flip-average", action="store_true", help=FLIP_HELP)
 
@@ -139,11 +140,15 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="of the output")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {text}")
+def _positive(text: str, most: float = MOST) -> int:
+    value = whole_number(text)
+    if value is None or not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1..{most:g}. Received: {text}")
     return value
+
+
+def _threads(text: str) -> int:
+    return _positive(text, MAX_THREADS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -87,7 +87,7 @@ def record_clip(source: FrameSource, seconds: float, rate_hz: float, tell: Tell)
         SourceError: the source broke, or gave too few frames.
     """
     luma, bgr, scene_ns = [], [], []
-    limit = round(seconds * rate_hz)
+    limit = max(1, round(seconds * rate_hz))
     cpu_started_ns = time.process_time_ns()
     for frame in source.frames():
         if frame.name:

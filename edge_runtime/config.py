@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from edge_runtime.errors import UsageError
+from edge_runtime.numbers import MAX_THREADS, MOST
 
 
 def _key(default: Any, about: str) -> Any:
@@ -165,6 +166,7 @@ MINIMA: Mapping[str, float] = {
     "source.stall_timeout_s": 0.1,
     "source.reopen_tries": 0,
     "source.watch_s": 0,
+    "source.seed": 0,
     "model.threads": 1,
     "detector.interval_s": 0,
     "detector.min_score": 0,
@@ -191,6 +193,8 @@ MAXIMA: Mapping[str, float] = {
     "tracking.min_iou": 1,
     "tracking.sure_score": 1,
     "source.rate_hz": 1000,
+    "source.stall_timeout_s": 3600,
+    "model.threads": MAX_THREADS,
     "web.view_rate_hz": 30,
     "web.max_upload_mpx": 64,
 }
@@ -283,9 +287,11 @@ def _typed(value: object, hint: Any, key: str, origin: str) -> object:
         expected = names.get(wanted, "a list" if wanted is tuple else "a table")
         raise UsageError(f"{origin}: {key} must be {expected}. Received: {value!r}")
     if number:
-        low, high = MINIMA.get(key), MAXIMA.get(key)
-        if (low is not None and value < low) or (high is not None and value > high):  # type: ignore[operator]
-            bounds = f"at least {low:g}" if high is None else f"{low:g}..{high:g}"
+        low, high = MINIMA.get(key, -MOST), MAXIMA.get(key, MOST)
+        # What is no number (nan) is not between any two.
+        if not low <= value <= high:  # type: ignore[operator]
+            too_low = key not in MAXIMA and value < low  # type: ignore[operator]
+            bounds = f"at least {low:g}" if too_low else f"{low:g}..{high:g}"
             raise UsageError(f"{origin}: {key} must be {bounds}. Received: {value!r}")
         return wanted(value)
     return value

@@ -8,6 +8,8 @@ from edge_runtime.tracking import IouTracker, Track
 
 MOST_NEAR = 6
 """Faces that are looked for one by one; for more of them, a search of the whole frame costs less."""
+SAME_FACE_IOU = 0.4
+"""Boxes that overlap by more are one face: where one covers another, both tracks would find it."""
 
 
 class FaceFinder:
@@ -53,14 +55,22 @@ class FaceFinder:
         return self._searched_ns is None or not 0 <= now_ns - self._searched_ns < self._interval_ns
 
     def _search_near(self, local: LocalDetector, luma: UInt8Array, now_ns: int) -> list[Track] | None:
-        """The live tracks that are where they were; None if one that was there is lost, or in a crowd."""
+        """The live tracks that are where they were.
+
+        None in a crowd, and if one that was there is lost or shares its face with another.
+        """
         tracks = self.tracker.live(now_ns)
         if len(tracks) > MOST_NEAR:
             return None
         found: list[tuple[Track, Detection]] = []
-        for track in tracks:
+        # A face that a search has missed is looked for last: what is found there may be another track's.
+        for track in sorted(tracks, key=lambda track: track.missed):
             detection = local.detect_near(luma, track.box)
-            if detection is not None:
+            if (
+                detection is not None
+                and detection.score >= self._min_score
+                and not any(detection.box.iou(other.box) > SAME_FACE_IOU for _, other in found)
+            ):
                 found.append((track, detection))
             elif not track.missed:
                 track.missed = True

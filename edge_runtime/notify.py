@@ -6,20 +6,22 @@ import os
 import socket
 import time
 
+from edge_runtime.numbers import whole_number
+
 
 class Notifier:
     """Sends `READY=1`, `WATCHDOG=1` and `STOPPING=1` where systemd listens, nothing elsewhere.
 
-    See sd_notify(3). The watchdog is to be fed after each frame that was processed whole, so that a
-    process that hangs anywhere between camera and sinks is restarted.
+    See sd_notify(3). The watchdog is to be fed after each frame that was processed whole, and where
+    no frame can be expected, so that a process that hangs anywhere between camera and sinks is restarted.
     """
 
     def __init__(self) -> None:
         address = os.environ.get("NOTIFY_SOCKET", "")
         # A leading @ stands for the zero byte of an abstract socket.
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        watchdog_us = os.environ.get("WATCHDOG_USEC", "")
-        self._feed_every_s = int(watchdog_us) / 4e6 if watchdog_us.isdigit() else None
+        watchdog_us = whole_number(os.environ.get("WATCHDOG_USEC", ""))
+        self._feed_every_s = None if watchdog_us is None else watchdog_us / 4e6
         self._fed_s = float("-inf")
 
     def ready(self) -> None:

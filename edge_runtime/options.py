@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
 from edge_runtime.errors import UsageError
+from edge_runtime.numbers import MOST
 
 _LOOKS_LIKE_AN_OPTION = re.compile(r"[a-z_]+=[^,/]*")
 
@@ -43,7 +43,7 @@ def number(name: str, options: Mapping[str, str], key: str, default: float, low:
     """The value of an option as a number.
 
     Raises:
-        UsageError: no number, or below `low`.
+        UsageError: no number, below `low`, or too large for anything.
     """
     text = options.get(key)
     if text is None:
@@ -51,7 +51,9 @@ def number(name: str, options: Mapping[str, str], key: str, default: float, low:
     try:
         value = float(text)
     except ValueError:
-        value = math.nan
-    if not low <= value < math.inf:
-        raise UsageError(f"{name}: {key} must be a number of at least {low:g}. Received: {text!r}")
+        value = None
+    if value is None or not low <= value <= MOST:
+        raise UsageError(
+            f"{name}: {key} must be a number of at least {low:g}, at most {MOST:g}. Received: {text!r}"
+        )
     return value

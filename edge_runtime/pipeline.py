@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import cv2
@@ -60,22 +61,22 @@ class Totals:
     frames_with_faces: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     """How many faces got each label."""
-    stage_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    stage_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Wall time by stage, summed over the frames."""
 
-    def add(self, record: FrameRecord, stage_ns: dict[str, int]) -> None:
+    def add(self, record: FrameRecord) -> None:
         self.frames += 1
         self.dropped = record.dropped
         self.faces += len(record.faces)
         self.frames_with_faces += bool(record.faces)
         for face in record.faces:
             self.labels[face.label] += 1
-        for stage, duration_ns in stage_ns.items():
-            self.stage_ns[stage] += duration_ns
+        for stage, duration_ms in record.timing_ms.items():
+            self.stage_ms[stage] += duration_ms
 
     def mean_ms(self) -> dict[str, float]:
         """Mean wall time per frame by stage, milliseconds; zeros before the first frame."""
-        return {stage: ns / 1e6 / max(1, self.frames) for stage, ns in self.stage_ns.items()}
+        return {stage: total / max(1, self.frames) for stage, total in self.stage_ms.items()}
 
 
 class FaceReader:
@@ -129,9 +130,17 @@ class Pipeline:
         classifier: Classifier,
         sinks: Sequence[Sink] = (),
         settings: PipelineSettings | None = None,
+        whole: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """
+        Args:
+            whole: context in which a record goes to all sinks and is counted, so that no signal breaks in
+                between.
+        """
         self.settings = settings or PipelineSettings()
         self.totals = Totals()
+        """Of the frames that `run` has handed to all sinks."""
+        self._whole = whole
         self._source = source
         self._classifier = classifier
         self._sinks = tuple(sinks)
@@ -160,8 +169,10 @@ class Pipeline:
         for frame, record in self.records(max_frames):
             if watch is not None:
                 watch(frame, record)
-            for sink in self._sinks:
-                sink.write(record)
+            with self._whole():
+                for sink in self._sinks:
+                    sink.write(record)
+                self.totals.add(record)
             if done is not None:
                 done()
             # A camera takes its memory back when nothing views it any more.
@@ -178,7 +189,7 @@ class Pipeline:
         if max_frames is not None and max_frames < 1:
             return
         asked_ns = time.perf_counter_ns()
-        for frame in self._source.frames():
+        for count, frame in enumerate(self._source.frames(), start=1):
             stage_ns = dict.fromkeys(STAGES, 0)
             stage_ns["capture"] = time.perf_counter_ns() - asked_ns
             faces = self._faces(frame, stage_ns)
@@ -195,10 +206,9 @@ class Pipeline:
                 source=frame.name,
                 t_scene_ns=frame.t_scene_ns,
             )
-            self.totals.add(record, stage_ns)
             yield frame, record
             del frame, record, faces
-            if max_frames is not None and self.totals.frames >= max_frames:
+            if max_frames is not None and count >= max_frames:
                 return
             asked_ns = time.perf_counter_ns()
 

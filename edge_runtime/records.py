@@ -59,7 +59,7 @@ class FrameRecord:
     backend: str
     """Runtime that computed the result, e.g. `ai-edge-litert 2.3.0 xnnpack threads=1`."""
     source: str = field(default="")
-    """Path of the picture, for image and folder sources."""
+    """Path of the picture, for image and folder sources; bytes that are no UTF-8 are escaped."""
     t_scene_ns: int | None = None
     """Time in the film, where that runs at another pace than the clock; not part of the JSON object."""
 

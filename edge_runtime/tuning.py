@@ -123,7 +123,7 @@ class Tuner:
                 "with a face"
             )
         self._reference = best.with_face
-        self.measured = [replace(run, found=self._share(run.with_face)) for run in runs]
+        self.measured = [replace(run, found=share_found(run.with_face, self._reference)) for run in runs]
 
     def _classifier(self, candidate: Candidate) -> Classifier:
         model = self._model
@@ -199,7 +199,7 @@ class Tuner:
             cpu_ms,
             p95_ms,
             tuple(with_face),
-            self._share(with_face),
+            share_found(with_face, self._reference),
             float(np.median(widths)) if widths else 0.0,
             sustained_rate_hz(cpu_ms + clip.capture_cpu_ms, p95_ms, candidate.threads, clip.rate_hz),
             float("inf"),
@@ -250,11 +250,16 @@ class Tuner:
             self._clips[size_wh] = self._full.halved()
         return self._clips[size_wh]
 
-    def _share(self, with_face: Sequence[bool]) -> float:
-        if not self._reference:
-            return 0.0
-        wanted = self._reference[: len(with_face)]
-        return sum(with_face[: len(wanted)]) / max(1, sum(wanted))
+
+def share_found(with_face: Sequence[bool], reference: Sequence[bool]) -> float:
+    """Share of the reference's frames with a face in which one was found, too, 0..1; 0 if there are none.
+
+    Args:
+        with_face: frame by frame, for the first of the reference's frames or all of them.
+    """
+    wanted = reference[: len(with_face)]
+    found = sum(here and there for here, there in zip(with_face, wanted, strict=False))
+    return found / max(1, sum(wanted))
 
 
 def delays(marks: Sequence[bool], seen: Sequence[bool]) -> tuple[float, float]:

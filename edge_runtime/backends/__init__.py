@@ -7,6 +7,7 @@ from importlib import import_module
 from edge_runtime.backends.base import Backend, TensorInfo
 from edge_runtime.errors import BackendUnavailableError, UsageError
 from edge_runtime.modelfile import TFLITE_IDENTIFIER
+from edge_runtime.numbers import MAX_THREADS
 
 _MODULES = {
     "litert": "edge_runtime.backends.litert",
@@ -26,14 +27,14 @@ def load_backend(data: bytes, name: str = "auto", threads: int = 1) -> Backend:
     is never replaced by another.
 
     Raises:
-        UsageError: unknown name, one for the other kind of file, or fewer than one thread.
+        UsageError: unknown name, one for the other kind of file, or a number of threads that cannot be.
         BackendUnavailableError: it is not installed or cannot work here.
         BackendError: it refuses the model.
     """
     if name not in NAMES:
         raise UsageError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
-    if threads < 1:
-        raise UsageError(f"threads must be at least 1. Received: {threads}")
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads must be 1..{MAX_THREADS}. Received: {threads}")
     tflite = data[4:8] == TFLITE_IDENTIFIER
     suitable = _FOR_TFLITE if tflite else _FOR_ONNX
     if name != "auto":

@@ -14,11 +14,11 @@ from typing import Protocol, runtime_checkable
 import cv2
 
 from edge_runtime.classifier import Classifier, self_test
-from edge_runtime.commands.settings import configuration, pipeline_settings, source_options
+from edge_runtime.commands.settings import check, configuration, pipeline_settings, source_options
 from edge_runtime.config import Config
 from edge_runtime.detectors import load_detector
 from edge_runtime.draw import annotate, check_image_path, write_image
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import EdgeFerError
 from edge_runtime.events import EventSettings
 from edge_runtime.interrupts import Interrupts
 from edge_runtime.notify import Notifier
@@ -26,8 +26,7 @@ from edge_runtime.pipeline import Pipeline, Totals
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.records import STAGES, FaceRecord, FrameRecord
 from edge_runtime.sinks import Sink, open_sink
-from edge_runtime.sinks.base import Onlooker
-from edge_runtime.sinks.patient import PatientSink
+from edge_runtime.sinks.base import Holding, Onlooker
 from edge_runtime.sources import is_live, open_source
 from edge_runtime.sources.base import Frame
 
@@ -75,22 +74,6 @@ class Views:
         self._chosen = None
         for onlooker in chosen:
             onlooker.look(frame, record)
-
-
-class WholeDelivery:
-    """Hands a record to every sink, or to none: no signal breaks in between."""
-
-    def __init__(self, sinks: Sequence[Sink], interrupts: Interrupts) -> None:
-        self._sinks = tuple(sinks)
-        self._interrupts = interrupts
-
-    def write(self, record: FrameRecord) -> None:
-        with self._interrupts.held():
-            for sink in self._sinks:
-                sink.write(record)
-
-    def close(self) -> None:
-        """The sinks are closed one by one."""
 
 
 class _Reload(BaseException):
@@ -146,23 +129,31 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
             detector.self_test()
         always = snapshot is not None or classifier.contract.input.color == "rgb"
         views = Views(snapshot)
+        sinks: list[Sink] = []
+
+        def delivered() -> bool:
+            with interrupts.held():
+                return all(sink.settle() for sink in sinks if isinstance(sink, Holding))
+
         options = source_options(
             config.source,
             color=always or any(name.startswith("web:") for name in config.output.sinks),
             color_wanted=None if always else views.wanted,
+            delivered=delivered,
             alive=notifier.frame_done,
         )
         source = open_source(config.source.name, options)
         at_end(source.close)
-        sinks = _open_sinks(config, at_end)
+        sinks += _open_sinks(config, at_end)
         views.onlookers = [sink for sink in sinks if isinstance(sink, Onlooker)]
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
         _say(f"detector {detector.name}")
         for onlooker in views.onlookers:
             _say(onlooker.description)
-        delivery = WholeDelivery(sinks, interrupts)
-        pipeline = Pipeline(source, detector, classifier, [delivery], pipeline_settings(config))
+        pipeline = Pipeline(
+            source, detector, classifier, sinks, pipeline_settings(config), whole=interrupts.held
+        )
 
         def tell_the_end(kind: type[BaseException] | None, *_: object) -> None:
             # A service that says so and goes on, after a reload, is killed by systemd.
@@ -193,7 +184,8 @@ def _read_again(args: argparse.Namespace, running: Config) -> Config:
     """The new configuration; the running one where the new one is wrong."""
     try:
         config = configuration(args)
-    except UsageError as error:
+        check(config)
+    except (EdgeFerError, OSError) as error:
         _say(f"error: {error}; going on with the settings before")
         return running
     _say("configuration read again")
@@ -217,13 +209,16 @@ def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) ->
     live = is_live(config.source.name, config.source.watch_s)
     events = EventSettings(**asdict(config.events))
     # Uploaded pictures are read as the camera's frames are, by interpreters of the sink's own.
-    engine = {"model": config.model.name, "backend": config.model.backend, "detector": config.detector.name}
+    engine = {
+        "model": config.model.name,
+        "backend": config.model.backend,
+        "detector": config.detector.name,
+        "flip_average": config.model.flip_average,
+        "min_score": config.detector.min_score,
+    }
     web = {**asdict(config.web), **engine}
     for name in config.output.sinks:
-        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation), web)
-        kind, _, argument = name.partition(":")
-        if live and argument and kind in ("jsonl", "jsonl+", "events"):
-            sink = PatientSink(sink, name)
+        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation), web, patient=live)
         at_end(sink.close)
         sinks.append(sink)
     return sinks

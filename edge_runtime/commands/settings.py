@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
+from dataclasses import asdict
 
+from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.config import Config, SourceConfig, load_config
+from edge_runtime.detectors import load_detector
 from edge_runtime.errors import UsageError
+from edge_runtime.events import EventSettings
+from edge_runtime.numbers import whole_number
 from edge_runtime.pipeline import PipelineSettings
+from edge_runtime.sinks import sink_opener
+from edge_runtime.sources import source_opener
 from edge_runtime.sources.options import SourceOptions, Transform
 
 
@@ -43,18 +51,37 @@ def configuration(args: argparse.Namespace) -> Config:
     return config.override("output", sinks=args.sink)
 
 
+def check(config: Config) -> None:
+    """Find what a run would refuse, without opening its source and sinks.
+
+    Raises:
+        EdgeFerError: the first mistake: source, sinks, detector, model, or what one of them needs.
+    """
+    source_opener(config.source.name, source_options(config.source, color=True))
+    events = EventSettings(**asdict(config.events))
+    for name in config.output.sinks:
+        sink_opener(name, events, asdict(config.mqtt), asdict(config.rotation), asdict(config.web))
+    load_detector(config.detector.name)
+    model = config.model
+    classifier = Classifier.load(model.name, model.backend, model.threads, model.flip_average)
+    with contextlib.closing(classifier):
+        self_test(classifier)
+
+
 def source_options(
     source: SourceConfig,
     *,
     color: bool,
     color_wanted: Callable[[], bool] | None = None,
+    delivered: Callable[[], bool] | None = None,
     alive: Callable[[], None] | None = None,
 ) -> SourceOptions:
     """What the source is asked to deliver.
 
     Args:
         color_wanted: whether the next frame's colour is wanted; None: it always is.
-        alive: called while a watched folder has nothing new.
+        delivered: whether all results so far are written; None: they are.
+        alive: called while a watched folder has nothing new or a camera is opened again.
 
     Raises:
         UsageError: a rotation or region that cannot be.
@@ -77,6 +104,7 @@ def source_options(
         controls=source.controls,
         watch_s=source.watch_s,
         done=source.done,
+        delivered=delivered,
         alive=alive,
     )
 
@@ -96,7 +124,8 @@ def pipeline_settings(config: Config) -> PipelineSettings:
 
 def _numbers(text: str, option: str, separator: str, count: int) -> tuple[int, ...]:
     parts = text.split(separator)
-    if len(parts) != count or not all(part.strip().isdigit() for part in parts):
+    numbers = tuple(value for part in parts if (value := whole_number(part.strip())) is not None)
+    if not len(parts) == len(numbers) == count:
         example = separator.join(["640", "480", "320", "240"][:count])
         raise UsageError(f"{option} must be {count} whole numbers, e.g. {example}. Received: {text!r}")
-    return tuple(int(part) for part in parts)
+    return numbers

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         print(_table(tuner.measured, best, checked, clip), end="")
     if chosen is None:
         print("edge-fer: no settings hold all limits here; those that find most are taken", file=sys.stderr)
-    _write(args.out, _file(config, best, checked))
+    _write(args.out, _file(config, best, checked, clip.size_wh))
     print(f"edge-fer: wrote {args.out}; use it: edge-fer run --config {args.out}", file=sys.stderr)
     return 0
 
@@ -130,7 +130,9 @@ def _measure_all(args: argparse.Namespace, config: Config, tuner: Tuner) -> None
         for run in full:
             tuner.measure(_other(run, interval_s=args.detect_interval))
         tuner.measured = [r for r in tuner.measured if r.candidate.interval_s == args.detect_interval]
-    if config.source.name.partition(":")[0] in CAMERAS and not args.size:
+    # A region is given in pixels of the frame as it is: it would lie elsewhere in a smaller one.
+    resizable = config.source.name.partition(":")[0] in CAMERAS and not config.source.region
+    if resizable and not args.size:
         for run in list(tuner.measured):
             # Below the model's own input the crop would be blown up.
             if run.qualifies and run.face_px / 2 >= tuner.model_width_px:
@@ -208,13 +210,20 @@ def _finite(value: object) -> object:
     return None if value == float("inf") else value
 
 
-def _file(config: Config, best: Measured, checked: dict[str, float]) -> str:
+def _file(config: Config, best: Measured, checked: dict[str, float], full_wh: tuple[int, int]) -> str:
+    """The configuration with what was found.
+
+    Args:
+        full_wh: size of the frames that were recorded.
+    """
     item = best.candidate
     config = config.override("detector", name=item.detector, interval_s=item.interval_s)
     config = config.override("model", threads=item.threads)
     if config.source.name.partition(":")[0] in CAMERAS:
-        width, height = item.size_wh
-        if width < config.source.width:
+        if item.size_wh != full_wh:
+            # Frames were measured as they are turned; the camera is asked for them as it stands.
+            upright = config.source.rotate not in (90, 270)
+            width, height = item.size_wh if upright else reversed(item.size_wh)
             config = config.override("source", width=width, height=height)
         config = config.override("source", rate_hz=round(best.rate_hz, 2))
     story = (

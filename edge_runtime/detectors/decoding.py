@@ -28,6 +28,7 @@ from edge_runtime.detectors.suppression import (
     weighted_mean,
 )
 from edge_runtime.errors import ContractError
+from edge_runtime.numbers import whole_number
 
 Place = tuple[float, float, float, float]
 """x, y, w, h of one box: a few numbers cost less as such than in an array."""
@@ -127,7 +128,7 @@ class Decoding:
     def strides(self) -> tuple[int, ...]:
         """Input pixels per cell of each output map, in the order of the score tensors."""
         names = (name.removeprefix("score_") for name in self.outputs if name.startswith("score_"))
-        return tuple(int(name) if name.isdigit() else 0 for name in names)
+        return tuple(whole_number(name) or 0 for name in names)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "outputs": list(self.outputs)}
@@ -173,7 +174,8 @@ class _Level:
         """The answers of the cells whose centres lie within a place."""
         stride, least, distance_of = self.stride, float(self.least), self.distance_of
         _, left, top, right, bottom = place
-        first, last = max(0, math.ceil(left / stride - 0.5)), math.floor(right / stride - 0.5) + 1
+        first = max(0, math.ceil(left / stride - 0.5))
+        last = min(self.columns, math.floor(right / stride - 0.5) + 1)
         start, end = max(0, math.ceil(top / stride - 0.5)), math.floor(bottom / stride - 0.5) + 1
         found: list[Answer] = []
         if last <= first or end <= start:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from edge_runtime.errors import UsageError
@@ -15,7 +16,7 @@ HELP = (
     "web:HOST:PORT; a FILE of lines may be followed by ,max_mb=N,keep=N (rotation)"
 )
 
-__all__ = ["HELP", "Sink", "open_sink"]
+__all__ = ["HELP", "Sink", "open_sink", "sink_opener"]
 
 
 def open_sink(
@@ -24,57 +25,97 @@ def open_sink(
     mqtt: Mapping[str, Any] | None = None,
     rotation: Mapping[str, Any] | None = None,
     web: Mapping[str, Any] | None = None,
+    *,
+    patient: bool = False,
 ) -> Sink:
-    """Open the sink called `name`.
+    """Open the sink called `name`; arguments as those of `sink_opener`.
+
+    Raises:
+        UsageError: unknown name, or a wrong option.
+        SinkError: it cannot be opened.
+    """
+    return sink_opener(name, events, mqtt, rotation, web, patient=patient)()
+
+
+def sink_opener(
+    name: str,
+    events: EventSettings | None = None,
+    mqtt: Mapping[str, Any] | None = None,
+    rotation: Mapping[str, Any] | None = None,
+    web: Mapping[str, Any] | None = None,
+    *,
+    patient: bool = False,
+) -> Callable[[], Sink]:
+    """What opens the sink called `name`; no file, line or socket is touched before.
 
     Args:
         events: how long a state must last before `events`, `hook`, `gpio` and `mqtt` report it.
         mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
         rotation: fields of `edge_runtime.sinks.linefile.Rotation`, for what the name leaves out.
         web: fields of `edge_runtime.sinks.web.WebSettings`.
+        patient: whether lines wait for room while a file cannot be written, instead of ending the run.
 
     Raises:
-        UsageError: unknown name.
-        SinkError: it cannot be opened.
+        UsageError: unknown name, or a wrong option.
+        SinkError: a package is missing, or a token or password cannot be read.
     """
+    timing = events or EventSettings()
     kind, _, argument = name.partition(":")
     if kind == "text" and not argument:
         from edge_runtime.sinks.text import TextSink
 
-        return TextSink()
+        return TextSink
     if kind == "jsonl" or (kind == "jsonl+" and argument):
         from edge_runtime.sinks.jsonl import JsonLinesFile, JsonLinesStream
         from edge_runtime.sinks.linefile import parse_target, rotation_of
+        from edge_runtime.sinks.patient import PatientSink
 
         if not argument:
-            return JsonLinesStream()
+            return JsonLinesStream
         path, turns = parse_target(name, argument, rotation_of(rotation))
-        return JsonLinesFile(path, append=kind == "jsonl+", rotation=turns)
+
+        def open_lines() -> Sink:
+            file = JsonLinesFile(path, append=kind == "jsonl+", rotation=turns)
+            return PatientSink(file, name) if patient else file
+
+        return open_lines
     if kind == "events":
-        from edge_runtime.sinks.events import EventsSink
+        from edge_runtime.sinks.events import EventLines, EventsSink
         from edge_runtime.sinks.linefile import parse_target, rotation_of
+        from edge_runtime.sinks.patient import PatientSink
 
         path, turns = parse_target(name, argument, rotation_of(rotation))
-        return EventsSink(path, events or EventSettings(), turns)
+
+        def open_events() -> Sink:
+            lines = EventLines(path, turns)
+            waiting = PatientSink(lines, name) if patient and path else lines
+            return EventsSink(waiting, timing)
+
+        return open_events
     if kind == "hook" and argument:
         from edge_runtime.sinks.events import HookSink
 
-        return HookSink(argument, events or EventSettings())
+        hook = HookSink(argument, timing)
+        return lambda: hook
     if kind == "sqlite" and argument:
         from edge_runtime.sinks.sqlite import SqliteSink
 
-        return SqliteSink(argument)
+        return partial(SqliteSink, argument)
     if kind == "gpio" and argument:
-        from edge_runtime.sinks.gpio import GpioSink
+        from edge_runtime.sinks.gpio import GpioSink, parse_line
 
-        return GpioSink(name, argument, events or EventSettings())
+        parse_line(name, argument)
+        return partial(GpioSink, name, argument, timing)
     if kind in ("mqtt", "mqtts") and argument:
-        from edge_runtime.sinks.mqtt import MqttSettings, MqttSink
+        from edge_runtime.sinks.mqtt import MqttSettings, MqttSink, broker_of
 
-        settings = MqttSettings(**(mqtt or {}))
-        return MqttSink(argument, settings, events or EventSettings(), tls=kind == "mqtts")
+        broker = MqttSettings(**(mqtt or {}))
+        broker_of(argument, broker, tls=kind == "mqtts")
+        return partial(MqttSink, argument, broker, timing, tls=kind == "mqtts")
     if kind == "web" and argument:
-        from edge_runtime.sinks.web import WebSettings, WebSink
+        from edge_runtime.sinks.web import WebSettings, WebSink, access_of
 
-        return WebSink(argument, WebSettings(**(web or {})))
+        page = WebSettings(**(web or {}))
+        access_of(argument, page)
+        return partial(WebSink, argument, page)
     raise UsageError(f"unknown sink {name!r}; choose {HELP}")

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from edge_runtime.records import FrameRecord
 from edge_runtime.sources.base import Frame
+
+Item = TypeVar("Item", contravariant=True)
+
+
+class Writer(Protocol[Item]):
+    """Takes things one by one and writes each where it belongs."""
+
+    def write(self, item: Item, /) -> None:
+        """
+        Raises:
+            SinkError: it cannot be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Flush and release; idempotent."""
+        ...
 
 
 class Sink(Protocol):
@@ -21,6 +38,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Flush and release; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A sink that keeps in memory what it cannot write for now, instead of failing."""
+
+    def settle(self) -> bool:
+        """Write what it keeps, if that can be done; whether it keeps nothing any more."""
         ...
 
 

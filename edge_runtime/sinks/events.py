@@ -9,12 +9,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
 
 from edge_runtime.errors import SinkError, UsageError
 from edge_runtime.events import Event, EventDetector, EventSettings
 from edge_runtime.records import FrameRecord
+from edge_runtime.sinks.base import Holding, Writer
 from edge_runtime.sinks.linefile import LineFile, Rotation
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ HOOK_GRACE_S = 2.0
 """How long a hook that still runs is waited for at the end."""
 
 
-class EventsSink:
+class EventLines:
     """Writes each event as one line of JSON, to stdout or appended to a file."""
 
-    def __init__(self, path: str, settings: EventSettings, rotation: Rotation | None = None) -> None:
+    def __init__(self, path: str, rotation: Rotation | None = None) -> None:
         """
         Args:
             path: file to append to; empty for stdout.
@@ -34,36 +34,59 @@ class EventsSink:
         Raises:
             SinkError: the file cannot be opened.
         """
-        self._detector = EventDetector(settings)
         self._file = LineFile(Path(path), append=True, rotation=rotation) if path else None
-        self._waiting: deque[Event] = deque()
+
+    def write(self, event: Event) -> None:
+        """
+        Raises:
+            SinkError: the line cannot be written, e.g. the disk is full.
+            BrokenPipeError: the reader of stdout has gone.
+        """
+        line = json.dumps(event.to_dict(), separators=(",", ":"), allow_nan=False) + "\n"
+        if self._file is not None:
+            self._file.write_line(line)
+        else:
+            _write_to_stdout(line)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class EventsSink:
+    """Finds out what happened as the records come and hands it on.
+
+    Where lines have to wait for room it is the events that wait: found later, they would be dated later.
+    """
+
+    def __init__(self, lines: Writer[Event], settings: EventSettings) -> None:
+        self._detector = EventDetector(settings)
+        self._lines = lines
 
     def write(self, record: FrameRecord) -> None:
         """
         Raises:
-            SinkError: a line cannot be written; its event is tried again with the next record.
+            SinkError: an event cannot be written.
             BrokenPipeError: the reader of stdout has gone.
         """
-        self._deliver(self._detector.update(record))
+        self._hand_on(self._detector.update(record))
+
+    def settle(self) -> bool:
+        return not isinstance(self._lines, Holding) or self._lines.settle()
 
     def close(self) -> None:
-        events = self._detector.finish()
+        """
+        Raises:
+            SinkError: the last events, or those that still wait, cannot be written.
+        """
         try:
-            self._deliver(events)
+            self._hand_on(self._detector.finish())
         finally:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._lines.close()
 
-    def _deliver(self, events: list[Event]) -> None:
-        self._waiting.extend(events)
-        while self._waiting:
-            line = json.dumps(self._waiting[0].to_dict(), separators=(",", ":"), allow_nan=False) + "\n"
-            if self._file is not None:
-                self._file.write_line(line)
-            else:
-                _write_to_stdout(line)
-            self._waiting.popleft()
+    def _hand_on(self, events: list[Event]) -> None:
+        for event in events:
+            self._lines.write(event)
 
 
 def _write_to_stdout(line: str) -> None:

@@ -39,16 +39,9 @@ class GpioSink:
             UsageError: a wrong option.
             SinkError: no such chip or line, or it is in use.
         """
-        line, options = split_options(name, argument, OPTIONS)
-        match = re.fullmatch(r"(?:GPIO)?(\d{1,4})", line, re.IGNORECASE)
-        if match is None:
-            raise UsageError(
-                f"{name}: the line must be a number, e.g. gpio:17 for GPIO17. Received: {line!r}"
-            )
+        line, options, self._pulse_s = parse_line(name, argument)
         self._condition = options.get("while", "" if "on" in options else PRESENT)
         self._event = options.get("on", "")
-        _check(name, options, self._event)
-        self._pulse_s = number(name, options, "pulse", DEFAULT_PULSE_S, 0.001)
         self._settings = settings
         self._detector = EventDetector(settings)
         self._active = False
@@ -58,7 +51,7 @@ class GpioSink:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         chip = find_chip(options.get("chip", ""))
-        self._line = OutputLine(chip, int(match[1]), active_low=options.get("active") == "low")
+        self._line = OutputLine(chip, line, active_low=options.get("active") == "low")
 
     def write(self, record: FrameRecord) -> None:
         """
@@ -124,11 +117,25 @@ class GpioSink:
                     self._line.set(False)
 
 
-def _check(name: str, options: Mapping[str, str], event: str) -> None:
+def parse_line(name: str, argument: str) -> tuple[int, Mapping[str, str], float]:
+    """Number of the line, its options, and seconds of a pulse; arguments as those of `GpioSink`.
+
+    Raises:
+        UsageError: no number, or a wrong option.
+    """
+    line, options = split_options(name, argument, OPTIONS)
+    match = re.fullmatch(r"(?:GPIO)?([0-9]{1,4})", line, re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{name}: the line must be a number, e.g. gpio:17 for GPIO17. Received: {line!r}")
+    _check(name, options)
+    return int(match[1]), options, number(name, options, "pulse", DEFAULT_PULSE_S, 0.001)
+
+
+def _check(name: str, options: Mapping[str, str]) -> None:
     if "while" in options and "on" in options:
         raise UsageError(f"{name}: give while=… or on=…, not both")
-    if "on" in options and event not in KINDS:
-        raise UsageError(f"{name}: on must be one of {', '.join(KINDS)}. Received: {event!r}")
+    if "on" in options and options["on"] not in KINDS:
+        raise UsageError(f"{name}: on must be one of {', '.join(KINDS)}. Received: {options['on']!r}")
     if "pulse" in options and "on" not in options:
         raise UsageError(f"{name}: pulse needs on=EVENT")
     if options.get("while") == "":

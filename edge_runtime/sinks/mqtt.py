@@ -20,6 +20,7 @@ from typing import Any
 
 from edge_runtime.errors import SinkError, UsageError
 from edge_runtime.events import EventDetector, EventSettings
+from edge_runtime.numbers import whole_number
 from edge_runtime.records import FrameRecord
 from edge_runtime.sinks.outbox import Outbox
 
@@ -63,16 +64,10 @@ class MqttSink:
             address: HOST or HOST:PORT.
 
         Raises:
-            UsageError: a malformed address or topic.
-            SinkError: paho-mqtt is not installed, or a file cannot be read.
+            UsageError, SinkError: as `broker_of`, or the outbox cannot be opened.
         """
-        try:
-            import paho.mqtt.client as mqtt
-        except ImportError:
-            raise SinkError("sink 'mqtt' needs paho-mqtt. Install: pip install 'edge-fer[mqtt]'") from None
-        host, port = _parse_address(address, DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
-        if not settings.topic or re.search(r"[#+\0]", settings.topic):
-            raise UsageError(f"mqtt.topic must be a topic without # and +. Received: {settings.topic!r}")
+        mqtt = _library()
+        host, port, password = broker_of(address, settings, tls=tls)
         self._settings = settings
         self._detector = EventDetector(events)
         self._confirmed: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -84,7 +79,7 @@ class MqttSink:
         self._outbox = Outbox(settings.outbox, settings.outbox_limit)
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         if settings.username:
-            client.username_pw_set(settings.username, _read_password(settings.password_file))
+            client.username_pw_set(settings.username, password)
         if tls:
             client.tls_set()
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
@@ -234,11 +229,34 @@ def discovery_documents(topic: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def broker_of(address: str, settings: MqttSettings, *, tls: bool = False) -> tuple[str, int, str | None]:
+    """Host, port and password of the broker, before anybody talks to it.
+
+    Raises:
+        UsageError: a malformed address or topic.
+        SinkError: paho-mqtt is not installed, or the password cannot be read.
+    """
+    _library()
+    host, port = _parse_address(address, DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
+    if not settings.topic or re.search(r"[#+\0]", settings.topic):
+        raise UsageError(f"mqtt.topic must be a topic without # and +. Received: {settings.topic!r}")
+    return host, port, _read_password(settings.password_file) if settings.username else None
+
+
+def _library() -> Any:
+    try:
+        import paho.mqtt.client as mqtt
+    except ImportError:
+        raise SinkError("sink 'mqtt' needs paho-mqtt. Install: pip install 'edge-fer[mqtt]'") from None
+    return mqtt
+
+
 def _parse_address(address: str, default_port: int) -> tuple[str, int]:
     host, separator, port = address.partition(":")
-    if not host or (separator and not (port.isdigit() and 0 < int(port) < 65536)):
+    number = whole_number(port) if separator else default_port
+    if not host or number is None or not 0 < number < 65536:
         raise UsageError(f"mqtt:{address}: give mqtt:HOST or mqtt:HOST:PORT")
-    return host, int(port) if separator else default_port
+    return host, number
 
 
 def _read_password(path: str) -> str | None:

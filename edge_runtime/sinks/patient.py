@@ -6,12 +6,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from edge_runtime.errors import SinkError
-from edge_runtime.records import FrameRecord
-from edge_runtime.sinks.base import Sink
+from edge_runtime.sinks.base import Writer
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 RETRY_EVERY_S = 1.0
 """Between two tries while a file cannot be written."""
@@ -19,14 +21,14 @@ MAX_WAITING = 5_000
 """Most records that wait: over three minutes at 25 frames/s, some 10 MB; the oldest give way."""
 
 
-class PatientSink:
+class PatientSink(Generic[Item]):
     """Keeps the records of a sink that cannot write for now, in order, and tries again.
 
     Meant for files of a live source: a full disk is said once, and what came meanwhile is written as soon
     as there is room. A sink behind it may be handed a record again whose writing failed.
     """
 
-    def __init__(self, sink: Sink, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, sink: Writer[Item], name: str, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
             name: as the user gave it, for the log.
@@ -35,12 +37,12 @@ class PatientSink:
         self._sink = sink
         self._name = name
         self._clock = clock
-        self._waiting: deque[FrameRecord] = deque()
+        self._waiting: deque[Item] = deque()
         self._tried_s = 0.0
         self._lost = 0
         self._closed = False
 
-    def write(self, record: FrameRecord) -> None:
+    def write(self, record: Item) -> None:
         """Deliver a record now or later; does not raise SinkError."""
         if not self._waiting:
             try:
@@ -54,11 +56,16 @@ class PatientSink:
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self._lost += 1
-        if self._clock() - self._tried_s >= RETRY_EVERY_S:
+        self.settle()
+
+    def settle(self) -> bool:
+        """Try again if it is time to; whether nothing waits any more."""
+        if self._waiting and self._clock() - self._tried_s >= RETRY_EVERY_S:
             try:
                 self._deliver()
             except SinkError:
                 self._tried_s = self._clock()
+        return not self._waiting
 
     def close(self) -> None:
         """

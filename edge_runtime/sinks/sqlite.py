@@ -107,12 +107,17 @@ class SqliteSink:
             del self._pending[next(iter(self._pending))]
             self._lost += 1
         if time.monotonic() - self._committed_s >= COMMIT_EVERY_S:
-            try:
-                self.flush()
-            except SinkError as error:
-                if not self._failing:
-                    log.warning("%s; adding up in memory until it can be written", error)
-                self._failing = True
+            self.settle()
+
+    def settle(self) -> bool:
+        """Write what has been added up, if that can be done; whether it was."""
+        try:
+            self.flush()
+        except SinkError as error:
+            if not self._failing:
+                log.warning("%s; adding up in memory until it can be written", error)
+            self._failing = True
+        return not self._pending
 
     def flush(self) -> None:
         """Write what has been added up.

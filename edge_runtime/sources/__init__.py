@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edge_runtime.errors import SourceError, UsageError
@@ -9,7 +11,16 @@ from edge_runtime.options import number, split_options
 from edge_runtime.sources.base import Frame, FrameSource
 from edge_runtime.sources.options import SourceOptions, Transform
 
-__all__ = ["HELP", "Frame", "FrameSource", "SourceOptions", "Transform", "is_live", "open_source"]
+__all__ = [
+    "HELP",
+    "Frame",
+    "FrameSource",
+    "SourceOptions",
+    "Transform",
+    "is_live",
+    "open_source",
+    "source_opener",
+]
 
 HELP = (
     "picamera2, v4l2:N (a USB camera), a video, a picture, a folder of pictures, folder:DIR,watch (what "
@@ -28,9 +39,8 @@ def is_live(name: str, watch_s: float = 0.0) -> bool:
     Raises:
         UsageError: a wrong option in the name.
     """
-    kind, _, argument = name.partition(":")
-    streams = kind in STREAM_SCHEMES and argument.startswith("//")
-    if streams or kind in ("picamera2", "v4l2") or name == "demo:0":
+    kind = name.partition(":")[0]
+    if _address(name) or kind in ("picamera2", "v4l2") or name == "demo:0":
         return True
     folder = _folder(name, SourceOptions(watch_s=watch_s))
     return folder is not None and folder[1] > 0
@@ -44,7 +54,7 @@ def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
         SourceError: it does not exist, cannot be read, or delivers nothing.
     """
     options = options or SourceOptions()
-    source = _open(name, options)
+    source = source_opener(name, options)()
     if options.transform.is_identity:
         return source
     from edge_runtime.sources.transform import TransformedSource
@@ -52,41 +62,58 @@ def open_source(name: str, options: SourceOptions | None = None) -> FrameSource:
     return TransformedSource(source, options.transform)
 
 
-def _open(name: str, options: SourceOptions) -> FrameSource:
+def source_opener(name: str, options: SourceOptions) -> Callable[[], FrameSource]:
+    """What opens the source called `name`, without the options' transform; nothing is opened before.
+
+    Raises:
+        UsageError: an empty or malformed name.
+        SourceError: neither a kind of source nor a file.
+    """
     if not name:
         raise UsageError(f"the source's name is empty; give {HELP}")
     kind, _, argument = name.partition(":")
     if kind == "demo" and not Path(name).exists():
-        from edge_runtime.sources.demo import open_demo
+        from edge_runtime.sources.demo import frame_count, open_demo
 
-        return open_demo(argument, options)
+        frame_count(argument)
+        return partial(open_demo, argument, options)
     if kind == "picamera2" and not Path(name).exists():
-        from edge_runtime.sources.picamera import open_picamera2
+        from edge_runtime.sources.picamera import camera_number, open_picamera2
 
-        return open_picamera2(argument, options)
+        camera_number(argument)
+        return partial(open_picamera2, argument, options)
     if kind == "v4l2" and not Path(name).exists():
         from edge_runtime.sources.live import open_v4l2
 
-        return open_v4l2(argument, options)
-    if kind in STREAM_SCHEMES and argument.startswith("//"):
+        return partial(open_v4l2, argument, options)
+    address = _address(name)
+    if address:
         from edge_runtime.sources.live import open_stream
 
-        return open_stream(name, options)
+        return partial(open_stream, address, options)
     folder = _folder(name, options)
     if folder is not None:
-        return _open_folder(*folder, options)
+        return partial(_open_folder, *folder, options)
     path = Path(name)
     if not path.exists():
-        raise SourceError(f"{name}: no such file or folder; a source is {HELP}")
+        from edge_runtime.sources.live import without_password
+
+        raise SourceError(f"{without_password(name)}: no such file or folder; a source is {HELP}")
     from edge_runtime.sources.imagefile import SUFFIXES
 
     if path.suffix.lower() in SUFFIXES:
         from edge_runtime.sources.folder import ImageSource
 
-        return ImageSource(path, color=options.color)
+        return partial(ImageSource, path, color=options.color)
     from edge_runtime.sources.video import open_video
 
-    return open_video(path, options)
+    return partial(open_video, path, options)
+
+
+def _address(name: str) -> str:
+    """The address of a network stream, its scheme in the small letters that OpenCV knows; empty if none."""
+    scheme, slashes, rest = name.partition("://")
+    return f"{scheme.lower()}{slashes}{rest}" if slashes and scheme.lower() in STREAM_SCHEMES else ""
 
 
 def _folder(name: str, options: SourceOptions) -> tuple[Path, float, str] | None:
@@ -116,4 +143,11 @@ def _open_folder(path: Path, watch_s: float, done: str, options: SourceOptions) 
         return FolderSource(path, color=options.color)
     from edge_runtime.sources.watched import WatchedFolder
 
-    return WatchedFolder(path, color=options.color, interval_s=watch_s, done=done, alive=options.alive)
+    return WatchedFolder(
+        path,
+        color=options.color,
+        interval_s=watch_s,
+        done=done,
+        delivered=options.delivered,
+        alive=options.alive,
+    )

@@ -25,7 +25,7 @@ class Frame:
     dropped: int = 0
     """Frames that the source has dropped since it was opened, because newer ones had come."""
     name: str = ""
-    """Path of the picture for image and folder sources, else empty."""
+    """Path of the picture for image and folder sources, printable, else empty."""
     t_scene_ns: int | None = None
     """Time in the film, where that runs at another pace than the clock; None: the time of capture."""
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import SourceError, UsageError
+from edge_runtime.numbers import whole_number
 from edge_runtime.preprocess import UInt8Array, to_luma
 from edge_runtime.sources.base import Frame
 from edge_runtime.sources.imagefile import read_image
@@ -61,14 +62,21 @@ def open_demo(argument: str, options: SourceOptions) -> DemoSource:
         UsageError: the argument is not a number of frames.
         SourceError: no package with a portrait is installed.
     """
-    try:
-        frames = int(argument) if argument else DEFAULT_FRAMES
-    except ValueError:
-        frames = -1
-    if frames < 0:
-        raise UsageError(f"demo:{argument}: give a number of frames, 0 for no end, e.g. demo:100")
+    frames = frame_count(argument)
     portrait, path = _find_portrait()
     return DemoSource(read_image(path), portrait, frames, options)
+
+
+def frame_count(argument: str) -> int:
+    """What `demo:` is followed by, frames; the default where nothing is.
+
+    Raises:
+        UsageError: not a number of frames.
+    """
+    frames = whole_number(argument) if argument else DEFAULT_FRAMES
+    if frames is None:
+        raise UsageError(f"demo:{argument}: give a number of frames, 0 for no end, e.g. demo:100")
+    return frames
 
 
 def _find_portrait() -> tuple[Portrait, Path]:

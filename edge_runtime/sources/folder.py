@@ -16,14 +16,16 @@ log = logging.getLogger(__name__)
 
 
 def read_frame(path: Path, index: int, *, color: bool) -> Frame:
-    """Read a picture as a frame that carries its path.
+    """Read a picture as a frame that carries its path, in a form that every sink can write.
 
     Raises:
         SourceError: as `read_image`.
     """
     image = read_image(path)
     captured_ns = time.monotonic_ns()
-    return Frame(index, captured_ns, to_luma(image), image if color else None, name=str(path))
+    # A name on the disk is bytes; those that are no UTF-8 would break whoever encodes or prints it.
+    name = str(path).encode(errors="backslashreplace").decode()
+    return Frame(index, captured_ns, to_luma(image), image if color else None, name=name)
 
 
 class ImageSource:

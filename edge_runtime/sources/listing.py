@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import EdgeFerError
+from edge_runtime.numbers import whole_number
 
 DEVICES = Path("/dev")
 BY_ID = Path("/dev/v4l/by-id")
@@ -63,7 +64,7 @@ def _v4l2() -> list[FoundSource]:
     found = []
     for path in sorted(DEVICES.glob("video*"), key=lambda device: (len(device.name), device.name)):
         number = path.name.removeprefix("video")
-        if not number.isdigit():
+        if whole_number(number) is None:
             continue
         try:
             name, captures = query_capability(path)

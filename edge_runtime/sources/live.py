@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -20,6 +19,8 @@ from edge_runtime.sources.options import SourceOptions
 from edge_runtime.sources.reopening import Reopening
 
 OPEN_TIMEOUT_S = 10.0
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:/+)(?:.*@)?([^?#]*)", re.IGNORECASE | re.DOTALL)
+"""Scheme; everything up to the last @, which a password may hold as well; host and path."""
 GRAB_TRIES = 5
 """Failed reads in a row after which a camera is gone; single ones happen on a loaded USB bus."""
 
@@ -80,7 +81,9 @@ def open_v4l2(argument: str, options: SourceOptions) -> Reopening:
     path = Path(argument if argument.startswith("/") else f"/dev/video{argument or 0}")
     claim = Claim(path.resolve())
     try:
-        return Reopening(lambda: _open_camera(path, options), options.reopen_tries, claim.close)
+        return Reopening(
+            lambda: _open_camera(path, options), options.reopen_tries, claim.close, options.alive
+        )
     except BaseException:
         claim.close()
         raise
@@ -92,7 +95,7 @@ def open_stream(url: str, options: SourceOptions) -> Reopening:
     Raises:
         SourceError: it cannot be reached or decoded.
     """
-    return Reopening(lambda: _open_address(url, options), options.reopen_tries)
+    return Reopening(lambda: _open_address(url, options), options.reopen_tries, alive=options.alive)
 
 
 def _open_camera(path: Path, options: SourceOptions) -> CaptureSource:
@@ -142,7 +145,6 @@ def _checked(
 
 
 def without_password(url: str) -> str:
-    """The address as it may stand in a log: without user, password and query."""
-    parts = urlsplit(url)
-    host = re.sub(r"^.*@", "", parts.netloc)
-    return f"{parts.scheme}://{host}{parts.path}"
+    """The address as it may stand in a log: without user, password and query; other names as they are."""
+    address = ADDRESS.match(url)
+    return address[1] + address[2] if address else url

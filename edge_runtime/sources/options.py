@@ -61,5 +61,8 @@ class SourceOptions:
     """Seconds between two looks into a folder for new pictures; 0: it is read once."""
     done: str = ""
     """Folder, relative to the watched one, that takes its processed pictures; empty: they stay."""
+    delivered: Callable[[], bool] | None = None
+    """Whether all results so far are written; asked before a processed picture is moved. None: they are."""
     alive: Callable[[], None] | None = None
-    """Called while a watched folder has nothing new, so that a watchdog does not take that for a hang."""
+    """Called while a watched folder has nothing new and while a camera that failed is opened again, so that
+    a watchdog does not take that for a hang."""

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import SourceError, SourceStalledError, UsageError
+from edge_runtime.numbers import whole_number
 from edge_runtime.preprocess import UInt8Array
 from edge_runtime.sources.base import Frame
 from edge_runtime.sources.options import SourceOptions
@@ -39,10 +40,20 @@ def open_picamera2(argument: str, options: SourceOptions) -> Reopening:
         UsageError: the argument is not a number.
         SourceError: picamera2 is not visible here, no such camera, or it is busy.
     """
-    if argument and not argument.isdigit():
+    number = camera_number(argument)
+    return Reopening(lambda: Picamera2Source(number, options), options.reopen_tries, alive=options.alive)
+
+
+def camera_number(argument: str) -> int:
+    """What `picamera2:` is followed by; 0 where nothing is.
+
+    Raises:
+        UsageError: not a number.
+    """
+    number = whole_number(argument or "0")
+    if number is None:
         raise UsageError(f"picamera2:{argument}: give the camera's number, e.g. picamera2:0")
-    number = int(argument or 0)
-    return Reopening(lambda: Picamera2Source(number, options), options.reopen_tries)
+    return number
 
 
 def import_picamera2() -> tuple[Any, Any]:

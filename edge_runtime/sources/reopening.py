@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame, FrameSource
+from edge_runtime.sources.pause import pause
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,18 @@ class Reopening:
     """
 
     def __init__(
-        self, open_: Callable[[], FrameSource], tries: int, at_close: Callable[[], None] | None = None
+        self,
+        open_: Callable[[], FrameSource],
+        tries: int,
+        at_close: Callable[[], None] | None = None,
+        alive: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
             tries: openings after a failure; 0 gives up at once.
             at_close: called at the end, when the source is not opened again.
+            alive: called while it waits to open again and after each try, for a watchdog; an opening
+                that hangs does not call it.
 
         Raises:
             SourceError: the first opening failed: nothing is retried before it has worked once.
@@ -38,6 +45,7 @@ class Reopening:
         self._open = open_
         self._tries = tries
         self._at_close = at_close
+        self._alive = alive
         self._source = open_()
         self._closed = threading.Event()
         self.description = self._source.description
@@ -85,7 +93,10 @@ class Reopening:
 
     def _reopen(self, failures: int) -> int:
         """Wait and open until it works; the number of failures so far."""
-        while not self._closed.wait(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)):
+        while True:
+            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+            if pause(self._closed, pause_s, self._alive):
+                return failures
             try:
                 self._source = self._open()
             except SourceError as error:
@@ -94,5 +105,7 @@ class Reopening:
                     raise
                 log.warning("%s; trying again (%d of %d)", error, failures, self._tries)
             else:
-                break
-        return failures
+                return failures
+            finally:
+                if self._alive is not None:
+                    self._alive()

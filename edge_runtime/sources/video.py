@@ -37,6 +37,11 @@ def _open(path: Path) -> tuple[cv2.VideoCapture, Buffer, float]:
             pass
     except OSError as error:
         raise SourceError(f"{path}: cannot read the video ({error.strerror})") from None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # OpenCV takes names as UTF-8 and takes the process down with any other.
+        raise SourceError(f"{path}: the name is not UTF-8; rename the video") from None
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     first = Buffer()
     if not capture.isOpened() or not _read(capture, first):

@@ -13,11 +13,14 @@ from edge_runtime.errors import SourceError
 from edge_runtime.sources.base import Frame
 from edge_runtime.sources.folder import read_frame
 from edge_runtime.sources.imagefile import SUFFIXES
+from edge_runtime.sources.pause import pause
 
 log = logging.getLogger(__name__)
 
 MAX_SHARE = 0.1
 """Most of the time that is spent on looking: in a folder of very many files it is done less often."""
+ASK_EVERY_S = 1.0
+"""Between two questions whether a picture's results are written."""
 
 Signature = tuple[int, int, int]
 """Inode, bytes and time of change: the same file with the same content."""
@@ -34,7 +37,8 @@ class WatchedFolder:
 
     Nothing is remembered across restarts: what lies in the folder is taken again, unless `done` names a
     folder into which every picture is moved after its results were delivered. Then a restart goes on
-    where the run before ended; a picture in work when it was killed is taken again.
+    where the run before ended; a picture in work when it was killed is taken again. While results cannot
+    be delivered the next pictures are left in the folder, where nothing can get lost.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class WatchedFolder:
         color: bool = False,
         interval_s: float = 0.5,
         done: str = "",
+        delivered: Callable[[], bool] | None = None,
         alive: Callable[[], None] | None = None,
     ) -> None:
         """
@@ -51,7 +56,9 @@ class WatchedFolder:
             interval_s: between two looks into the folder, above 0.
             done: where processed pictures go, relative to `folder`; made if it is not there; empty: they
                 stay.
-            alive: called at every look that finds nothing to do, for a watchdog.
+            delivered: whether all results so far are written; asked with `done`, again and again until
+                they are. None: they are.
+            alive: called after every look and while it waits, for a watchdog.
 
         Raises:
             SourceError: the folder cannot be listed, or `done` cannot be used.
@@ -60,6 +67,7 @@ class WatchedFolder:
         self._color = color
         self._interval_s = interval_s
         self._done = folder / done if done else None
+        self._delivered = delivered
         self._alive = alive
         self._before: dict[str, Signature] = {}
         self._taken: dict[str, Signature] = {}
@@ -78,7 +86,9 @@ class WatchedFolder:
         index = 0
         while not self._closed.is_set():
             started_s = time.monotonic()
-            for path, signature in self._look():
+            ready = self._look()
+            looked_s = time.monotonic() - started_s
+            for path, signature in ready:
                 if self._closed.is_set():
                     return
                 self._taken[path.name] = signature
@@ -91,11 +101,11 @@ class WatchedFolder:
                 index += 1
                 yield frame
                 del frame
-                self._put_away(path, signature)
-            if self._alive is not None:
-                self._alive()
-            looked_s = time.monotonic() - started_s
-            self._closed.wait(max(self._interval_s, looked_s / MAX_SHARE))
+                if self._done is not None:
+                    if not self._wait_for_delivery():
+                        return
+                    self._put_away(path, signature, self._done)
+            pause(self._closed, max(self._interval_s, looked_s / MAX_SHARE), self._alive)
 
     def close(self) -> None:
         self._closed.set()
@@ -132,18 +142,23 @@ class WatchedFolder:
                     found[entry.name] = signature
         return found
 
-    def _put_away(self, path: Path, signature: Signature) -> None:
+    def _wait_for_delivery(self) -> bool:
+        """Wait until all results are written; False if it was closed before."""
+        while self._delivered is not None and not self._delivered():
+            if pause(self._closed, ASK_EVERY_S, self._alive):
+                return False
+        return True
+
+    def _put_away(self, path: Path, signature: Signature, done: Path) -> None:
         """Move a processed picture, unless another has taken its name meanwhile."""
-        if self._done is None:
-            return
         try:
             if _signature(path) != signature:
                 return
             # Another program may clear the folder out.
-            self._done.mkdir(exist_ok=True)
-            path.rename(_free_name(self._done / path.name))
+            done.mkdir(exist_ok=True)
+            path.rename(_free_name(done / path.name))
         except OSError as error:
-            log.warning("%s: cannot be moved to %s (%s)", path, self._done, error.strerror)
+            log.warning("%s: cannot be moved to %s (%s)", path, done, error.strerror)
 
 
 def _signature(file: os.DirEntry[str] | Path) -> Signature | None:

@@ -97,6 +97,53 @@ def test_installer_explains_itself() -> None:
         assert option in done.stdout
 
 
+PYTHON = """#!/bin/bash
+# In the place of python3: makes an environment whose programs do nothing but print settings.
+[ "$1 $2" = "-m venv" ] || exit 0
+mkdir -p "${@: -1}/bin"
+printf '#!/bin/sh\\n' > "${@: -1}/bin/pip"
+printf '#!/bin/sh\\n[ "$2" != --print ] || echo "[source]"\\n' > "${@: -1}/bin/edge-fer"
+chmod +x "${@: -1}"/bin/*
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "mode", "given"),
+    [
+        (None, 0o640, True),
+        ("as an earlier installation left it", 0o640, True),
+        ("somebody else's", 0o644, False),
+    ],
+)
+def test_only_root_and_the_service_read_the_settings(
+    tmp_path: Path, there: str | None, mode: int, given: bool
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the installer needs root")
+    root, tools, log = tmp_path / "root", tmp_path / "tools", tmp_path / "log"
+    settings = root / "etc" / "edge-fer" / "edge-fer.toml"
+    for folder in (settings.parent, root / "etc" / "systemd" / "system", tools):
+        folder.mkdir(parents=True)
+    if there is not None:
+        settings.write_text("[source]\n")
+        settings.chmod(0o644)
+        os.chown(settings, 0, 0 if given else 12345)
+    calls = f'#!/bin/sh\necho "${{0##*/}} $*" >> {log}\n'
+    stubs = dict.fromkeys(("useradd", "chgrp", "systemctl"), calls)
+    for name, script in {**stubs, "getent": "#!/bin/sh\nexit 2\n", "python3": PYTHON}.items():
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    command = ["bash", str(INSTALLER), "--package", "edge-fer", "--root", str(root)]
+    done = subprocess.run(command, env=environment, umask=0o022, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert settings.read_text() == "[source]\n"
+    assert settings.stat().st_mode & 0o777 == mode
+    said = log.read_text().splitlines()
+    assert said[0].startswith("useradd")
+    assert (said[1] == f"chgrp edge-fer {settings}") == given
+
+
 def test_settings_in_the_kiosk_document_are_sound(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "kiosk.md").read_text(), re.DOTALL)
     path = tmp_path / "edge-fer.toml"

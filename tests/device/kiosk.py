@@ -44,6 +44,9 @@ EDGE_FER = "/opt/edge-fer/current/bin/edge-fer"
 SYSTEMCTL = '#!/bin/sh\necho "$*" >> /srv/systemctl.log\n'
 """In the place of systemctl: no systemd runs in the tree, its calls are written down."""
 
+CHGRP = '#!/bin/sh\necho "$*" >> /srv/chgrp.log\n'
+"""In the place of chgrp: the user namespace knows no group but root's."""
+
 
 @dataclass(frozen=True)
 class Kiosk:
@@ -122,9 +125,10 @@ def _make(kiosk: Kiosk, tree: Path) -> None:
     prepare(root, "srv/clone", "usr/local/bin", "var/lib", "pip", "etc/systemd/system")
     for name in ("passwd", "group"):
         shutil.copyfile(root / "usr/share/base-passwd" / f"{name}.master", root / "etc" / name)
-    stand_in = root / "usr/local/bin/systemctl"
-    stand_in.write_text(SYSTEMCTL)
-    stand_in.chmod(0o755)
+    for name, script in (("systemctl", SYSTEMCTL), ("chgrp", CHGRP)):
+        stand_in = root / "usr/local/bin" / name
+        stand_in.write_text(script)
+        stand_in.chmod(0o755)
     clone = root / "srv/clone"
     for name in BUILD_INPUTS:
         shutil.copy(ROOT / name, clone)
@@ -180,6 +184,9 @@ def _install(kiosk: Kiosk) -> None:
     wanted = ["daemon-reload", "enable --quiet edge-fer.service", "restart edge-fer.service"]
     _expect(calls == wanted, f"systemctl was called with {calls}")
     _expect('name = "picamera2"' in kiosk.path(SETTINGS).read_text(), "the settings name another source")
+    mode = kiosk.must("stat", "-c", "%a", f"/{SETTINGS}").strip()
+    given = kiosk.path("srv/chgrp.log").read_text().strip()
+    _expect(mode == "640" and given == f"edge-fer /{SETTINGS}", f"settings: mode {mode}, group {given}")
     _ok(f"install.sh, offline: {kiosk.release}, user, unit, settings; systemctl {', '.join(calls)}")
 
 

@@ -60,6 +60,22 @@ def test_predict_goes_on_after_a_bad_picture_and_says_so(
     assert f"{picture}: no face" in captured.out
 
 
+@pytest.mark.parametrize(
+    "arguments", [["predict"], ["run", "--sink", "text", "--sink", "jsonl", "--sink", "events", "--source"]]
+)
+def test_name_that_is_no_utf8_is_printed(arguments: list[str], picture: Path, tiny_model: Path) -> None:
+    name = picture.rename(picture.with_name(os.fsdecode(b"b\xfcro.png")))
+    verb, *options = arguments
+    done = subprocess.run(
+        [*EDGE_FER, verb, "--model", str(tiny_model), *options, str(name)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rf"{picture.parent}/b\udcfcro.png: no face" in done.stdout
+
+
 def test_run_writes_lines_picture_and_summary(
     face_picture: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +166,17 @@ def test_wrong_arguments_are_one_line(
     assert message in error_of(capsys)
 
 
-@pytest.mark.parametrize("arguments", [["fly"], ["run", "--max-frames", "0"], ["run", "--threads", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["run", "--max-frames", "0"],
+        ["run", "--max-frames", "²"],
+        ["run", "--threads", "x"],
+        ["run", "--threads", "100000"],
+        ["predict", "face.png", "--threads", "100000"],
+    ],
+)
 def test_argparse_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

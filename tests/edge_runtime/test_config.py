@@ -45,7 +45,15 @@ def test_every_key_is_documented() -> None:
         ("[sorce]\n", "unknown section: 'sorce'; did you mean 'source'"),
         ("[source]\nrotat = 90\n", "did you mean 'rotate'"),
         ("[model]\nthreads = 'two'\n", r"model.threads must be a whole number. Received: 'two'"),
-        ("[model]\nthreads = 0\n", "model.threads must be at least 1"),
+        ("[model]\nthreads = 0\n", r"model.threads must be 1\.\.64"),
+        ("[model]\nthreads = 100_000\n", r"model.threads must be 1\.\.64"),
+        ("[source]\nwidth = 1\n", "source.width must be at least 16"),
+        ("[source]\nseed = -1\n", "source.seed must be at least 0"),
+        ("[tracking]\nconfirm_s = inf\n", r"tracking.confirm_s must be 0\.\.1e\+09. Received: inf"),
+        ("[tracking]\nconfirm_s = nan\n", "tracking.confirm_s must be"),
+        ("[tracking]\nconfirm_s = 1e300\n", "tracking.confirm_s must be"),
+        ("[detector]\nmin_score = nan\n", r"detector.min_score must be 0\.\.1"),
+        (f"[source]\nrotate = {10**400}\n", "source.rotate must be"),
         ("[model]\nthreads = true\n", "must be a whole number"),
         ("[model]\nthreads = 1.5\n", "must be a whole number"),
         ("[tracking]\nmin_iou = 1.5\n", r"must be 0\.\.1"),
@@ -88,10 +96,81 @@ def test_command_line_overrides_the_file(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--size", "big"], ["--region", "1,2,3"], ["--rotate", "45"], ["--rate", "0"]]
+    "arguments",
+    [
+        ["--size", "big"],
+        ["--size", "²x3"],
+        ["--size", f"{'9' * 5000}x3"],
+        ["--region", "1,2,3"],
+        ["--region", "1,2,3,²"],
+        ["--rotate", "45"],
+        ["--rate", "0"],
+        ["--rate", "nan"],
+        ["--detect-interval", "nan"],
+        ["--detect-interval", "inf"],
+        ["--sink", "jsonl:x,max_mb=1e308"],
+    ],
 )
 def test_wrong_options_are_usage(
     arguments: list[str], picture: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "--source", str(picture), "--model", str(tiny_model), *arguments]) == 2
     assert capsys.readouterr().err.count("edge-fer: error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[source]\nname = ''\n", "the source's name is empty"),
+        ("[source]\nname = 'picamra2'\n", "picamra2: no such file or folder"),
+        ("[source]\nname = 'picamera2:²'\n", "give the camera's number"),
+        ("[source]\nname = 'demo:²'\n", "give a number of frames"),
+        ("[source]\nname = 'folder:in,wach=1'\n", "did you mean 'watch'"),
+        ("[source]\nrotate = 45\n", "rotate must be 0, 90, 180 or 270"),
+        ("[source]\nregion = [1, 2]\n", "source.region must be x, y, width, height"),
+        ("[model]\nbackend = 'foo'\n", "unknown backend 'foo'"),
+        ("[model]\nbackend = 'onnx'\n", "cannot run .tflite files"),
+        ("[model]\nname = 'nope'\n", "no model 'nope'"),
+        ("[model]\nname = 'edge-face'\n", "a classifier is needed here"),
+        ("[detector]\nname = 'harr'\n", "unknown detector 'harr'"),
+        ("[detector]\nname = 'edge:none.tflite'\n", "none.tflite: no such model file"),
+        ("[output]\nsinks = ['text', 'jsnol:x']\n", "unknown sink 'jsnol:x'"),
+        ("[output]\nsinks = ['jsonl:x,kep=1']\n", "did you mean 'keep'"),
+        ("[output]\nsinks = ['hook:no-such-command']\n", "no such command"),
+        ("[output]\nsinks = ['gpio:17,on=smile']\n", "on must be one of"),
+        ("[output]\nsinks = ['gpio:17,on=left,pulse=inf']\n", "pulse must be a number"),
+        ("[output]\nsinks = ['mqtt:h:²']\n", "give mqtt:HOST"),
+        ("[output]\nsinks = ['mqtt:h']\n[mqtt]\ntopic = 'a/#'\n", "mqtt.topic must be"),
+        ("[output]\nsinks = ['web:127.0.0.1:²']\n", "give web:HOST:PORT"),
+        ("[output]\nsinks = ['web:0.0.0.0:8080']\n", "needs a token"),
+        ("[output]\nsinks = ['web:[::]']\n[web]\ntoken = 'short'\n", "at least 16 ASCII characters"),
+    ],
+)
+def test_settings_that_a_run_would_refuse_are_not_sound(
+    tmp_path: Path,
+    text: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EDGE_FER_WEB_TOKEN", raising=False)
+    assert main(["config", "--config", str(write(tmp_path, text))]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("edge-fer: error: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["edge-fer.toml"]
+
+
+def test_sound_settings_open_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sinks = ["jsonl:a.jsonl", "jsonl+:none/b.jsonl", "events:c.jsonl", "sqlite:d.db", "hook:true"]
+    sinks += ["gpio:17", "mqtt:127.0.0.1:9", "web:127.0.0.1:9"]
+    outbox = tmp_path / "outbox.db"
+    path = write(tmp_path, f"[output]\nsinks = {sinks}\n[mqtt]\noutbox = '{outbox}'\n")
+    for source in ("picamera2:3", "v4l2:97", "rtsp://127.0.0.1:9/x", "folder:none,watch,done=x", "demo:0"):
+        assert main(["config", "--config", str(path), "--source", source]) == 0
+        assert "the configuration is sound" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]

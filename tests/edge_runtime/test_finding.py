@@ -25,17 +25,18 @@ class World:
 
     def __init__(self) -> None:
         self.faces: list[Box] = []
+        self.score = 0.9
         self.whole = 0
         self.near = 0
 
     def detect(self, luma: UInt8Array) -> list[Detection]:
         self.whole += 1
-        return [Detection(box, 0.9) for box in self.faces]
+        return [Detection(box, self.score) for box in self.faces]
 
     def detect_near(self, luma: UInt8Array, box: Box) -> Detection | None:
         self.near += 1
         best = max(self.faces, key=box.iou, default=None)
-        return Detection(best, 0.9) if best is not None and box.iou(best) > 0.2 else None
+        return Detection(best, self.score) if best is not None and box.iou(best) > 0.2 else None
 
 
 class WholeOnly:
@@ -111,6 +112,37 @@ def test_a_face_that_returns_keeps_its_number() -> None:
     assert watch(finder, 2, 6) == [[]] * 4
     world.faces = [Box(12, 10, 30, 30)]
     assert watch(finder, 6, 7) == [[1]]
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_face_behind_another_is_not_reported_as_a_second_one(gone: int) -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30), Box(60, 10, 30, 30)]
+    finder = make(world)
+    assert watch(finder, 0, 2) == [[1, 2]] * 2
+    # Both come so close that the search of either place finds the one in front, which stays.
+    world.faces[1 - gone] = Box(40, 10, 30, 30)
+    world.faces[gone] = Box(32, 10, 30, 30)
+    watch(finder, 2, 5)
+    del world.faces[gone]
+    reported = watch(finder, 5, 60)
+    assert all(len(numbers) == 1 for numbers in reported)
+    assert reported[20:] == [reported[20]] * 35
+
+
+def test_faces_of_a_lower_score_are_dropped_between_whole_searches_too() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30)]
+    finder = FaceFinder(world, IouTracker(), interval_s=0.2, min_score=0.8)
+    assert watch(finder, 0, 2) == [[1]] * 2
+    world.score = 0.7
+    assert watch(finder, 2, 10) == [[]] * 8
+
+
+def test_faces_that_touch_are_both_followed() -> None:
+    world = World()
+    world.faces = [Box(10, 10, 30, 30), Box(30, 10, 30, 30)]
+    assert watch(make(world), 0, 20) == [[1, 2]] * 20
 
 
 def test_without_a_local_search_or_interval_every_frame_is_searched_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from edge_runtime.classifier import (
     self_test,
     to_probabilities,
 )
+from edge_runtime.errors import BackendError
 from edge_runtime.preprocess import UInt8Array
+from edge_runtime.selftest import check_vectors
 
 CLASSIFIERS = sorted(path.stem for path in MODELS_DIR.glob("edge-fer-*.tflite"))
 
@@ -57,3 +60,23 @@ def test_softmax_of_int8_logits_by_table_is_that_of_the_formula() -> None:
         logits = (raw.reshape(-1).astype(np.float32) - output.zero_point) * output.scale
         expected = to_probabilities(logits, classifier.contract)
         np.testing.assert_allclose(classifier.probabilities(raw), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_runtime_that_computes_no_numbers_is_refused(first: int) -> None:
+    classifier = Classifier.load("edge-fer-nano")
+    backend = classifier.backend
+    calls = iter(range(100))
+
+    def invoke(tensor: np.ndarray) -> list[np.ndarray]:
+        outputs = backend.invoke(tensor)
+        return [np.full(raw.shape, np.nan) if next(calls) == first else raw for raw in outputs]
+
+    broken = SimpleNamespace(
+        invoke=invoke,
+        input=backend.input,
+        tolerance_key=backend.tolerance_key,
+        description=backend.description,
+    )
+    with pytest.raises(BackendError, match="self-test deviates by nan"):
+        check_vectors(classifier.file, broken)  # type: ignore[arg-type]

@@ -75,15 +75,19 @@ def test_service_reloads_on_hup_and_ends_cleanly_on_term(
         # No STOPPING=1: systemd would take its word and kill what goes on.
         assert manager.recv(64) == b"READY=1"
         assert manager.recv(64) == b"WATCHDOG=1"
-        # A mistake in the file does not stop the service.
-        settings.write_text("[sorce]\n")
-        process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "going on with the settings before" in log.read_text())
-        assert [manager.recv(64) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+        # A mistake in the file does not stop the service, wherever it would show.
+        mistakes = ("[sorce]\n", "[detector]\nname = 'harr'\n")
+        for count, mistake in enumerate(mistakes, 1):
+            settings.write_text(mistake)
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda wanted=count: log.read_text().count("with the settings before") == wanted)
+            assert [manager.recv(64) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert manager.recv(64) == b"STOPPING=1"
     text = log.read_text()
     assert "Traceback" not in text
-    assert text.count("frames, 0 dropped") == 3
+    assert text.count("configuration read again") == 1
+    assert "unknown detector 'harr'" in text
+    assert text.count("frames, 0 dropped") == 4
     assert all(json.loads(line) for line in out.read_text().splitlines())

@@ -8,17 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_runtime.__main__ import main
 from edge_runtime.clip import Clip, ClipSource, record_clip
-from edge_runtime.config import ModelConfig, load_config
+from edge_runtime.commands.tune import _file
+from edge_runtime.config import Config, ModelConfig, load_config
 from edge_runtime.errors import SourceError
 from edge_runtime.pipeline import PipelineSettings
 from edge_runtime.sources import SourceOptions, open_source
-from edge_runtime.tuning import Candidate, Measured, Tuner, choose, delays, sustained_rate_hz
+from edge_runtime.tuning import Candidate, Measured, Tuner, choose, delays, share_found, sustained_rate_hz
 
 
 def quiet(step: str, done: float) -> None:
@@ -34,8 +36,9 @@ def measured(
     appears_s: float = 0.1,
     leaves_s: float = 0.1,
     threads: int = 1,
+    size_wh: tuple[int, int] = (640, 480),
 ) -> Measured:
-    candidate = Candidate(detector, 0.2, (640, 480), threads)
+    candidate = Candidate(detector, 0.2, size_wh, threads)
     return Measured(candidate, 10, cpu_ms, 6.0, (True,), found, 90.0, rate_hz, appears_s, leaves_s)
 
 
@@ -78,6 +81,38 @@ def test_rule() -> None:
     assert choose([late, blind, stale]) is None
 
 
+def test_frames_in_which_the_reference_finds_nobody_do_not_count() -> None:
+    reference = [True, True, False, False]
+    assert share_found([True, False, True, True], reference) == 0.5
+    assert share_found([False, False, True, True], reference) == 0
+    assert share_found([True], reference) == 1
+    assert share_found([True, True], []) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "full_wh", "chosen_wh", "written"),
+    [
+        ({"rotate": 90}, (480, 640), (480, 640), (640, 480)),
+        ({"rotate": 90}, (480, 640), (240, 320), (320, 240)),
+        ({}, (640, 480), (320, 240), (320, 240)),
+        ({"region": (160, 120, 320, 240)}, (320, 240), (320, 240), (640, 480)),
+    ],
+)
+def test_the_camera_is_asked_for_frames_as_it_stands(
+    settings: dict[str, Any],
+    full_wh: tuple[int, int],
+    chosen_wh: tuple[int, int],
+    written: tuple[int, int],
+    tmp_path: Path,
+) -> None:
+    config = Config().override("source", name="picamera2", **settings)
+    checked = {"rate_hz": 25.0, "p95_age_ms": 12.0, "frames": 100.0, "dropped": 0.0}
+    path = tmp_path / "edge-fer.toml"
+    path.write_text(_file(config, measured(size_wh=chosen_wh), checked, full_wh))
+    source = load_config(path).source
+    assert (source.width, source.height) == written
+
+
 def test_clip_in_real_time_drops_what_comes_too_late() -> None:
     clip = Clip(tuple(np.full((4, 4), level, np.uint8) for level in range(5)), (), 100.0, 0.0)
     seen = []
@@ -93,10 +128,11 @@ def test_source_that_is_no_film(picture: Path) -> None:
         record_clip(open_source(str(picture)), 5, 25, quiet)
 
 
-def test_film_that_is_too_short() -> None:
+@pytest.mark.parametrize(("rate_hz", "frames"), [(25.0, 3), (0.1, 1)])
+def test_film_that_is_too_short(rate_hz: float, frames: int) -> None:
     clip = Clip((np.zeros((4, 4), np.uint8),) * 3, (), 25.0, 0.0)
-    with pytest.raises(SourceError, match="3 frames of one film are too few"):
-        record_clip(ClipSource(clip, 25.0), 5, 25, quiet)
+    with pytest.raises(SourceError, match=f"{frames} frames of one film are too few"):
+        record_clip(ClipSource(clip, 25.0), 5, rate_hz, quiet)
 
 
 def test_nobody_there(tiny_model: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.faults.conftest import Running, Starter, lines, records
@@ -121,8 +125,35 @@ def test_counts_wait_for_room(start: Starter, tiny: str, disk: FullDisk) -> None
     assert "Traceback" not in running.log
 
 
-def test_a_disk_that_stays_full_is_said_at_the_end(start: Starter, tiny: str) -> None:
-    running = watch(start, tiny, "jsonl+:/dev/full")
+def test_pictures_stay_in_their_folder_until_there_is_room(
+    start: Starter, tiny: str, disk: FullDisk, tmp_path: Path
+) -> None:
+    out, pictures = disk.folder / "out.jsonl", tmp_path / "pictures"
+    pictures.mkdir()
+    # Less than a line's room is left in the file's last page, and the limit is more than the log needs.
+    out.write_text(json.dumps({"source": "before", "padding": "-" * (resource.getpagesize() - 96)}) + "\n")
+    source = f"folder:{pictures},watch=0.05,done=seen"
+    running = start(
+        *("run", "--source", source, "--model", tiny, "--detector", "none", "--sink", f"jsonl+:{out}")
+    )
+    running.wait_for_log("detector none")
+    disk.fill(running)
+    for name in ("0.png", "1.png"):
+        cv2.imwrite(str(pictures / name), np.full((48, 64), 100, np.uint8))
+    running.wait_for_log("records wait in memory until it can")
+    # Long enough for both to be moved, were they moved now.
+    time.sleep(1)
+    assert list((pictures / "seen").iterdir()) == []
+    disk.free(running)
+    running.wait_until(lambda: len(list((pictures / "seen").iterdir())) == 2)
+    assert running.end() == 0
+    names = sorted(Path(record["source"]).name for record in records(out))
+    assert names == ["0.png", "1.png", "before"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl+", "events"])
+def test_a_disk_that_stays_full_is_said_at_the_end(start: Starter, tiny: str, kind: str) -> None:
+    running = watch(start, tiny, f"{kind}:/dev/full")
     running.wait_for_log("records wait in memory")
     assert running.end() == 1
     (error,) = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]

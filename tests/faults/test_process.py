@@ -110,7 +110,9 @@ def test_a_model_file_may_change_under_a_run(start: Starter, tiny: str, tmp_path
         assert sorted(models, key=models.index) == models
     else:
         assert running.process.wait(TIMEOUT_S) == 1
-        (error,) = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
+        refused, error = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
+        # The settings before name the same file, which they cannot do without either.
+        assert refused.endswith("going on with the settings before")
         assert str(model) in error
         assert len({record["model"] for record in records(out)}) == 1
     assert "Traceback" not in running.log

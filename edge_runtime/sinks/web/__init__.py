@@ -21,6 +21,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from edge_runtime.errors import SinkError
 from edge_runtime.records import FrameRecord
@@ -50,6 +51,8 @@ class WebSettings:
     model: str = "edge-fer-small"
     backend: str = "auto"
     detector: str = "edge"
+    flip_average: bool = False
+    min_score: float = 0.0
 
 
 class WebSink:
@@ -62,17 +65,13 @@ class WebSink:
             address: HOST:PORT; port 0 takes a free one, see `port`.
 
         Raises:
-            UsageError: a malformed address, or one that other machines reach and no token.
-            SinkError: h11 is not installed, the address is taken, or the token cannot be read.
+            UsageError, SinkError: as `access_of`, or the address is taken.
         """
-        try:
-            from edge_runtime.sinks.web.http import HttpServer
-            from edge_runtime.sinks.web.site import Site
-        except ImportError:
-            raise SinkError("sink 'web' needs h11. Install: pip install 'edge-fer[web]'") from None
         settings = settings or WebSettings()
-        host, port = parse_address(address)
-        access = Access(host, read_token(settings.token, settings.token_file), settings.allowed_hosts)
+        host, port, access = access_of(address, settings)
+        from edge_runtime.sinks.web.http import HttpServer
+        from edge_runtime.sinks.web.site import Site
+
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         self.description = f"page http://{f'[{host}]' if ':' in host else host}:{self.port}/"
@@ -82,7 +81,14 @@ class WebSink:
         self._heavy = ThreadPoolExecutor(1, "web-predict", step_back)
         self._view = LiveView(settings.view_rate_hz, self._light)
         max_pixels = round(settings.max_upload_mpx * 1e6)
-        predictor = Predictor(settings.model, settings.backend, settings.detector, max_pixels)
+        predictor = Predictor(
+            settings.model,
+            settings.backend,
+            settings.detector,
+            max_pixels,
+            flip_average=settings.flip_average,
+            min_score=settings.min_score,
+        )
         site = Site(
             access,
             self._state,
@@ -134,6 +140,19 @@ class WebSink:
                 task.cancel()
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+
+def access_of(address: str, settings: WebSettings) -> tuple[str, int, Access]:
+    """Where to listen and who may see the page, before anybody listens.
+
+    Raises:
+        UsageError: a malformed address, or one that other machines reach and no token.
+        SinkError: h11 is not installed, or the token cannot be read.
+    """
+    if find_spec("h11") is None:
+        raise SinkError("sink 'web' needs h11. Install: pip install 'edge-fer[web]'")
+    host, port = parse_address(address)
+    return host, port, Access(host, read_token(settings.token, settings.token_file), settings.allowed_hosts)
 
 
 def _listen(host: str, port: int) -> socket.socket:

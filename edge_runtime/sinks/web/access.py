@@ -14,11 +14,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edge_runtime.errors import SinkError, UsageError
+from edge_runtime.numbers import whole_number
 
 TOKEN_VARIABLE = "EDGE_FER_WEB_TOKEN"
 COOKIE = "edge_fer_session"
@@ -38,9 +38,10 @@ def parse_address(address: str) -> tuple[str, int]:
         host, port = (matched[1], matched[2] or "") if matched else ("", "")
     elif ":" in address:
         host, _, port = address.rpartition(":")
-    if not host or (port and not (port.isdigit() and int(port) < 65536)):
+    number = whole_number(port or "8080")
+    if not host or number is None or number > 65535:
         raise UsageError(f"web:{address}: give web:HOST:PORT, e.g. web:127.0.0.1:8080")
-    return host, int(port or 8080)
+    return host, number
 
 
 def is_loopback(host: str) -> bool:
@@ -158,7 +159,7 @@ class Access:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(credentials.strip()):
             return True
-        return self._is_session(_cookie(headers))
+        return any(map(self._is_session, _sessions(headers)))
 
     def new_cookie(self, *, secure: bool) -> str:
         """A Set-Cookie header for somebody who has given the token.
@@ -188,9 +189,12 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _cookie(headers: Mapping[str, str]) -> str:
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+def _sessions(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values under our cookie's name.
+
+    All ports of a host share their cookies, so those of other services stand beside ours, in any form.
+    """
+    for cookie in headers.get("cookie", "").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == COOKIE:
+            yield value

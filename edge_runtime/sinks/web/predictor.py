@@ -16,7 +16,7 @@ from edge_runtime.classifier import Classifier
 from edge_runtime.detectors import Detector, load_detector
 from edge_runtime.errors import SourceError
 from edge_runtime.imageheader import read_header
-from edge_runtime.pipeline import Pipeline
+from edge_runtime.pipeline import Pipeline, PipelineSettings
 from edge_runtime.preprocess import UInt8Array, to_luma
 from edge_runtime.sources.base import Frame
 from edge_runtime.sources.imagefile import decode_image
@@ -27,14 +27,25 @@ NICE = 10
 class Predictor:
     """Called from one thread alone."""
 
-    def __init__(self, model: str, backend: str, detector: str, max_pixels: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        backend: str,
+        detector: str,
+        max_pixels: int,
+        *,
+        flip_average: bool = False,
+        min_score: float = 0.0,
+    ) -> None:
         """
         Args:
-            model, backend, detector: as in the configuration.
+            model, backend, detector, flip_average, min_score: as in the configuration.
             max_pixels: larger pictures are refused by their header, before they are decoded.
         """
         self._names = (model, backend, detector)
         self._max_pixels = max_pixels
+        self._flip_average = flip_average
+        self._settings = PipelineSettings(min_score=min_score)
         self._loaded: tuple[Classifier, Detector] | None = None
 
     def predict(self, data: bytes) -> dict[str, Any]:
@@ -64,9 +75,11 @@ class Predictor:
         """
         if self._loaded is None:
             model, backend, detector = self._names
-            self._loaded = (Classifier.load(model, backend, 1), load_detector(detector))
+            classifier = Classifier.load(model, backend, 1, self._flip_average)
+            self._loaded = (classifier, load_detector(detector))
         classifier, finder = self._loaded
-        ((_, record),) = Pipeline(_Upload(image), finder, classifier).records()
+        pipeline = Pipeline(_Upload(image), finder, classifier, settings=self._settings)
+        ((_, record),) = pipeline.records()
         document = record.to_dict()
         kept = ("faces", "timing_ms", "model", "backend")
         height, width = image.shape[:2]

@@ -140,7 +140,8 @@ def test_the_best_answer_at_a_place_is_what_decoding_finds_there() -> None:
     np.testing.assert_allclose(found[0], boxes[1], atol=1e-3)
     assert found[1] == pytest.approx(float(scores[1]))
     assert decoder.best_at(outputs, (0, 100, 20, 20), 0.25) is None
-    assert decoder.best_at(outputs, (-500, -500, 20, 20), 0.25) is None
+    for x, y in ((-500, -500), (500, 10), (10, 500), (1e6, 1e6)):
+        assert decoder.best_at(outputs, (x, y, 20, 20), 0.25) is None
     # A place over the face that is four times as large as it overlaps it too little.
     assert decoder.best_at(outputs, (-35, -35, 200, 200), 0.25) is None
 

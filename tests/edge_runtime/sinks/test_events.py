@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.errors import UsageError
-from edge_runtime.events import EventSettings
+from edge_runtime.errors import SinkError, UsageError
+from edge_runtime.events import EventDetector, EventSettings
 from edge_runtime.sinks import open_sink
 from edge_runtime.sinks.events import HookSink
+from edge_runtime.sinks.linefile import LineFile
 from tests.edge_runtime.test_events import record
 
 AT_ONCE = EventSettings(0.0, 0.1, 0.0, 0.0)
@@ -30,6 +31,36 @@ def test_events_go_to_stdout_or_are_appended(tmp_path: Path, capsys: pytest.Capt
     assert printed == ["arrived", "left"]
     kept = [json.loads(line)["event"] for line in path.read_text().splitlines()]
     assert kept == ["before", "arrived", "left"]
+
+
+def test_events_that_wait_for_room_keep_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(
+        "edge_runtime.sinks.events.EventDetector", lambda settings: EventDetector(settings, lambda: now[0])
+    )
+    path = tmp_path / "events.jsonl"
+    sink = open_sink(f"events:{path}", AT_ONCE, patient=True)
+    with monkeypatch.context() as full:
+
+        def refuse(file: LineFile, text: str) -> None:
+            raise SinkError("no room")
+
+        full.setattr(LineFile, "write_line", refuse)
+        sink.write(record(0, [(1, "happy")]))
+        now[0] = 1001.0
+        sink.write(record(1, []))
+        now[0] = 1300.0
+    sink.close()
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(event["event"], event["time"]) for event in found] == [("arrived", 1000), ("left", 1001)]
+
+
+def test_events_that_are_lost_at_the_end_are_counted() -> None:
+    sink = open_sink("events:/dev/full", AT_ONCE, patient=True)
+    sink.write(record(0, [(1, "happy")]))
+    with pytest.raises(SinkError, match=r"No space left on device.*2 records are lost"):
+        sink.close()
+    sink.close()
 
 
 def test_hook_gets_the_event(tmp_path: Path) -> None:

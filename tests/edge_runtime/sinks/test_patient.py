@@ -68,6 +68,22 @@ def test_records_wait_and_keep_their_order(caplog: pytest.LogCaptureFixture) -> 
     assert second == "jsonl:out can be written again: 6 records waited, 0 gave way"
 
 
+def test_what_waits_is_settled_without_a_new_record() -> None:
+    disk, clock = Disk(), Clock()
+    sink = PatientSink(disk, "jsonl:out", clock)
+    assert sink.settle()
+    disk.room = False
+    write(sink, 0, 1)
+    clock.now = 1.0
+    assert not sink.settle()
+    disk.room = True
+    assert not sink.settle()
+    assert disk.tries == 2
+    clock.now = 2.0
+    assert sink.settle()
+    assert disk.times_ns == [0, 10**9]
+
+
 def test_beyond_the_bound_the_oldest_give_way(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -44,6 +44,15 @@ def test_seconds_are_counted_by_minute_track_and_label(tmp_path: Path) -> None:
     assert rows(path, "SELECT round(confidence_sum / frames, 3) FROM counts")[0] == (0.9,)
 
 
+def test_what_is_settled_is_in_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "counts.db"
+    sink = SqliteSink(str(path), Clock())
+    sink.write(record(0, [(1, "happy")]))
+    assert sink.settle()
+    assert rows(path, "SELECT frames FROM counts") == [(1,)]
+    sink.close()
+
+
 def test_flushes_add_up_and_runs_stay_apart(tmp_path: Path) -> None:
     path, clock = tmp_path / "counts.db", Clock()
     for _ in range(2):

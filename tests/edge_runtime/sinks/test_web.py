@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge_runtime.sinks import open_sink
 from edge_runtime.sinks.web import WebSettings, WebSink
 from edge_runtime.sinks.web.board import Board
 from edge_runtime.sinks.web.state import WatchState
+from edge_runtime.sources import open_source
 from tests.edge_runtime.sinks.webtools import (
     Player,
     Viewer,
@@ -109,6 +111,12 @@ class TestFigures:
         state = ask_json(sink, "/api/state")
         assert state["record"] == newest.to_dict()
         assert (state["frames"], state["healthy"], state["viewers"]) == (2, True, 0)
+
+    def test_a_picture_name_that_is_no_utf8_is_shown(self, sink: WebSink, picture: Path) -> None:
+        name = picture.rename(picture.with_name(os.fsdecode(b"b\xfcro.png")))
+        (frame,) = open_source(str(name)).frames()
+        sink.write(replace(record_of(1), source=frame.name))
+        assert ask_json(sink, "/api/state")["record"]["source"].endswith("ro.png")
 
     def test_metrics_are_in_the_text_format(self, sink: WebSink) -> None:
         for number in range(4):

@@ -110,6 +110,17 @@ def test_the_login_form_sets_a_cookie_that_scripts_cannot_read(guarded: WebSink)
     assert ask(guarded, "/login", "POST", b"a=1&" * 100, form)[0] == 400
 
 
+@pytest.mark.parametrize(
+    "others",
+    ['prefs={"a":1}; {}', "n=a b; {}", "{}; caf\xe9=1", "=; flag;{}", "edge_fer_session=1.another; {}"],
+)
+def test_cookies_of_other_services_leave_the_session_alone(guarded: WebSink, others: str) -> None:
+    session = Access("0.0.0.0", TOKEN).new_cookie(secure=False).partition(";")[0]
+    cookie = others.replace("{}", session)
+    assert ask(guarded, "/api/state", headers={"Cookie": cookie})[0] == 200
+    assert ask(guarded, "/api/state", headers={"Cookie": cookie.replace(session, "x=1")})[0] == 401
+
+
 def test_sessions_end_with_their_time_and_with_the_token() -> None:
     now = [1_800_000_000.0]
     access = Access("0.0.0.0", TOKEN, clock=lambda: now[0])
@@ -167,6 +178,12 @@ def test_a_name_that_was_pointed_here_is_refused(guarded: WebSink) -> None:
 )
 def test_other_sites_pages(method: str, headers: dict[str, str], elsewhere: bool) -> None:
     assert Access("127.0.0.1", "").is_from_elsewhere(method, headers) is elsewhere
+
+
+def test_browsers_are_told_to_say_where_the_login_form_comes_from(guarded: WebSink) -> None:
+    """Where they keep it to themselves they send the Origin `null`, as somebody else's sandbox does."""
+    for path in ("/login", "/"):
+        assert ask(guarded, path)[1]["referrer-policy"] == "same-origin"
 
 
 def test_other_sites_posts_do_not_get_through(guarded: WebSink) -> None:

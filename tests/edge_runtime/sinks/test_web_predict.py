@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.classifier import Classifier
+from edge_runtime.commands.run import _open_sinks
+from edge_runtime.commands.settings import pipeline_settings
+from edge_runtime.config import Config
 from edge_runtime.detectors import load_detector
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.preprocess import UInt8Array, to_luma
@@ -39,6 +42,21 @@ def sink() -> Iterator[WebSink]:
     sink.close()
 
 
+class Once:
+    """A source of one picture."""
+
+    description = "once"
+
+    def __init__(self, image: UInt8Array) -> None:
+        self._image = image
+
+    def frames(self) -> Iterator[Frame]:
+        yield Frame(0, 0, to_luma(self._image), self._image, name="x")
+
+    def close(self) -> None:
+        pass
+
+
 def png_of(width: int, height: int) -> bytes:
     """A PNG that announces a size; its pixels are a few bytes of zeros."""
 
@@ -60,21 +78,35 @@ class TestPredict:
         status, found = self.post(sink, data)
         assert status == 200
 
-        class Once:
-            description = "once"
-
-            def frames(self) -> Iterator[Frame]:
-                yield Frame(0, 0, to_luma(portrait), portrait, name="x")
-
-            def close(self) -> None:
-                pass
-
         classifier = Classifier.load()
-        ((_, record),) = Pipeline(Once(), load_detector("edge"), classifier).records()
+        ((_, record),) = Pipeline(Once(portrait), load_detector("edge"), classifier).records()
         expected = record.to_dict()
         assert len(found["faces"]) == 1
         assert found["faces"] == expected["faces"]
         assert (found["width"], found["height"], found["model"]) == (640, 480, expected["model"])
+
+    @pytest.mark.parametrize(("flip_average", "min_score", "faces"), [(True, 0.0, 1), (False, 1.0, 0)])
+    def test_by_the_settings_of_the_run(
+        self, portrait: UInt8Array, flip_average: bool, min_score: float, faces: int
+    ) -> None:
+        config = Config().override("model", flip_average=flip_average)
+        config = config.override("detector", min_score=min_score)
+        config = config.override("output", sinks=("web:127.0.0.1:0",))
+        classifier = Classifier.load(flip_average=flip_average)
+        detector = load_detector(config.detector.name)
+        run = Pipeline(Once(portrait), detector, classifier, settings=pipeline_settings(config))
+        ((_, record),) = run.records()
+        at_end: list[Callable[[], None]] = []
+        (sink,) = _open_sinks(config, at_end.append)
+        try:
+            assert isinstance(sink, WebSink)
+            status, found = self.post(sink, cv2.imencode(".png", portrait)[1].tobytes())
+        finally:
+            for close in at_end:
+                close()
+        assert status == 200
+        assert found["faces"] == record.to_dict()["faces"]
+        assert len(found["faces"]) == faces
 
     def test_while_the_camera_is_watched(self, sink: WebSink, portrait: UInt8Array) -> None:
         """Interpreters are not shared: what the pipeline computes meanwhile stays what it was."""

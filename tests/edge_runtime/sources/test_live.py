@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import SourceError, SourceStalledError, UsageError
-from edge_runtime.sources import Frame, FrameSource, SourceOptions, Transform, open_source
+from edge_runtime.sources import Frame, FrameSource, SourceOptions, Transform, is_live, open_source
 from edge_runtime.sources.live import without_password
 from edge_runtime.sources.reopening import Reopening
 from edge_runtime.sources.transform import apply
@@ -116,8 +117,30 @@ def test_device_that_is_no_camera_is_one_line() -> None:
         open_source("v4l2:/dev/null")
 
 
-def test_passwords_do_not_reach_the_log() -> None:
-    assert without_password("rtsp://u:p@host:554/a/b?k=v") == "rtsp://host:554/a/b"
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("rtsp://u:p@host:554/a/b?k=v", "rtsp://host:554/a/b"),
+        ("RTSP://admin:sec#ret@host", "RTSP://host"),
+        ("rtsp://admin:s?e/c@r#et@host/a#b", "rtsp://host/a"),
+        ("rtsp:/admin:secret@host", "rtsp:/host"),
+        ("rtsp://[foo", "rtsp://[foo"),
+        ("me@home.png", "me@home.png"),
+        ("film.mp4?", "film.mp4?"),
+    ],
+)
+def test_passwords_do_not_reach_the_log(name: str, printed: str) -> None:
+    assert without_password(name) == printed
+
+
+def test_passwords_do_not_reach_an_error() -> None:
+    with pytest.raises(SourceError, match="srt://host: no such file") as caught:
+        open_source("srt://admin:secret@host")
+    assert "secret" not in str(caught.value)
+    # An address that nobody can resolve is a stream all the same.
+    with pytest.raises(SourceError, match=r"rtsp://\[foo: cannot be reached"):
+        open_source("RTSP://admin:secret@[foo", QUICK)
+    assert is_live("RTSP://admin:secret@host")
 
 
 class Flaky:
@@ -177,6 +200,58 @@ def test_close_ends_the_waiting_for_a_camera(monkeypatch: pytest.MonkeyPatch) ->
     source = Reopening(lambda: Flaky(1, SourceError("gone")), tries=3)
     threading.Timer(0.1, source.close).start()
     assert len(list(source.frames())) == 1
+
+
+class Waits(threading.Event):
+    """Lets no time pass, and adds up what would have."""
+
+    now_s = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now_s += timeout
+        return self.is_set()
+
+
+def test_a_watchdog_hears_all_through_the_pauses_and_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.sources.reopening.FIRST_PAUSE_S", 0.5)
+    waits, openings, heard_s = Waits(), iter([Flaky(1, SourceError("gone"))]), [0.0]
+
+    def open_() -> Flaky:
+        opening = next(openings, None)
+        if opening is None:
+            # As long as an address at which nobody answers.
+            waits.now_s += 10
+            raise SourceError("cannot be reached")
+        return opening
+
+    source = Reopening(open_, tries=12, alive=lambda: heard_s.append(waits.now_s))
+    monkeypatch.setattr(source, "_closed", waits)
+    with pytest.raises(SourceError, match="cannot be reached"):
+        list(source.frames())
+    assert waits.now_s == pytest.approx(0.5 + 1 + 2 + 4 + 8 + 16 + 6 * 30 + 12 * 10)
+    assert heard_s[-1] == waits.now_s
+    assert max(later - earlier for earlier, later in itertools.pairwise(heard_s)) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "opening"),
+    [
+        ("v4l2:97", "live._open_camera"),
+        ("rtsp://host/stream", "live._open_address"),
+        ("picamera2", "picamera.Picamera2Source"),
+    ],
+)
+def test_every_camera_that_is_opened_again_tells_a_watchdog(
+    name: str, opening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openings = iter([Flaky(1, SourceError("gone")), Flaky(1, None)])
+    monkeypatch.setattr(f"edge_runtime.sources.{opening}", lambda *_: next(openings))
+    heard: list[int] = []
+    source = open_source(name, SourceOptions(alive=lambda: heard.append(1)))
+    assert len(list(source.frames())) == 2
+    source.close()
+    assert heard
 
 
 def test_cut_turn_and_mirror() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -104,6 +105,23 @@ def test_image_is_one_frame_with_its_path(picture: Path) -> None:
     assert frame.luma.shape == (48, 64)
 
 
+@pytest.mark.parametrize("source", ["{folder}/{name}", "{folder}", "folder:{folder},watch=0.02"])
+def test_name_that_is_no_utf8_becomes_printable(picture: Path, source: str) -> None:
+    name = os.fsdecode(b"b\xfcro.png")
+    picture.rename(picture.with_name(name))
+    opened = open_source(source.format(folder=picture.parent, name=name))
+    frame = next(opened.frames())
+    opened.close()
+    assert frame.name.encode() == rf"{picture.parent}/b\udcfcro.png".encode()
+
+
+def test_video_whose_name_is_no_utf8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"b\xfcro.mp4")
+    path.write_bytes(b"anything")
+    with pytest.raises(SourceError, match="the name is not UTF-8; rename the video"):
+        open_source(str(path))
+
+
 @pytest.mark.parametrize("name", ["text.mp4", "text.jpg", "empty.mp4", "empty.png", "none.mp4"])
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path, name: str) -> None:
     if name.startswith("text"):
@@ -123,7 +141,7 @@ def test_truncated_video_is_refused(tmp_path: Path, film: Path) -> None:
         open_source(str(cut))
 
 
-@pytest.mark.parametrize("name", ["", "demo:many", "demo:-3"])
+@pytest.mark.parametrize("name", ["", "demo:many", "demo:-3", "demo:²", "picamera2:²"])
 def test_malformed_names_are_usage(name: str) -> None:
     with pytest.raises(UsageError):
         open_source(name)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -189,6 +190,53 @@ def test_restart_goes_on_where_it_was(tmp_path: Path, watch: Watch, looks: Looks
         "1.png",
         "2.png",
     ]
+
+
+def test_picture_stays_until_its_results_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.sources.watched.ASK_EVERY_S", 0.001)
+    for n in range(2):
+        put(tmp_path / f"{n}.png", png(), 1000 + n)
+    in_folder, heard = [], Looks()
+
+    def delivered() -> bool:
+        in_folder.append(sorted(path.name for path in tmp_path.glob("*.png")))
+        return len(in_folder) >= 3
+
+    options = SourceOptions(delivered=delivered, alive=heard)
+    source = open_source(f"folder:{tmp_path},watch=0.01,done=seen", options)
+    frames = source.frames()
+    assert Path(next(frames).name).name == "0.png"
+    before = heard.count
+    assert Path(next(frames).name).name == "1.png"
+    assert in_folder == [["0.png", "1.png"]] * 3
+    assert heard.count == before + 2
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["0.png"]
+    in_folder.clear()
+    source.close()
+    assert list(frames) == []
+    assert (tmp_path / "1.png").exists()
+
+
+def test_pictures_that_take_long_do_not_make_the_looks_rarer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "0.png", png(), 1000)
+    clock, pauses_s = [0.0], []
+    monkeypatch.setattr("edge_runtime.sources.watched.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def pause(closed: threading.Event, seconds: float, alive: object) -> bool:
+        pauses_s.append(seconds)
+        if len(pauses_s) == 3:
+            source.close()
+        return closed.is_set()
+
+    monkeypatch.setattr("edge_runtime.sources.watched.pause", pause)
+    source = open_source(f"folder:{tmp_path},watch=0.5")
+    for _ in source.frames():
+        clock[0] += 300
+    assert pauses_s == [0.5] * 3
 
 
 def test_without_done_a_restart_takes_them_again(tmp_path: Path, watch: Watch) -> None:
