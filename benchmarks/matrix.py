@@ -158,6 +158,7 @@ def _measure(
         The new records.
     """
     measured: list[LatencyRecord] = []
+    stale = [] if arguments.keep_void else [record for record in records if record.void]
     skipped: set[tuple[str, str]] = set()
     counted = {
         (record.model_sha256, record.backend_name, record.threads)
@@ -180,24 +181,21 @@ def _measure(
             continue
         counted |= {job.identity} if count else set()
         measured.append(record)
-        if not arguments.keep_void:
-            _drop_repeated(records, record)
+        repeated = next((old for old in stale if _same_measurement(old, record)), None)
+        if repeated is not None:
+            stale.remove(repeated)
+            records.remove(repeated)
         records.append(record)
         write_records(arguments.out, records)
     return measured
 
 
-def _drop_repeated(records: list[Record], again: LatencyRecord) -> None:
-    """Take out the first void record of the same host that measured the same."""
-    for index, record in enumerate(records):
-        if (
-            isinstance(record, LatencyRecord)
-            and record.void
-            and record.environment.host.fingerprint == again.environment.host.fingerprint
-            and (record.model_sha256, record.key) == (again.model_sha256, again.key)
-        ):
-            del records[index]
-            return
+def _same_measurement(old: Record, new: LatencyRecord) -> bool:
+    return (
+        isinstance(old, LatencyRecord)
+        and old.environment.host.fingerprint == new.environment.host.fingerprint
+        and (old.model_sha256, old.key) == (new.model_sha256, new.key)
+    )
 
 
 def _measure_one(job: Job, arguments: argparse.Namespace, instructions: bool) -> LatencyRecord:

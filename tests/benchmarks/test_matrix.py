@@ -66,6 +66,13 @@ def test_void_records_stay_until_they_are_repeated(
     words = ["matrix", "--model", str(TINY), "--backend", "litert", "--threads", "1", "--processes", "1"]
     assert main([*words, "--out", str(out)]) == 0
     assert read_records(out) == [*others, good]
+    # What becomes void in this very run stays, too.
+    taken = iter([mine, good])
+    monkeypatch.setattr("benchmarks.matrix._measure_one", lambda *_: next(taken))
+    write_records(out, [])
+    words[-1] = "2"
+    assert main([*words, "--out", str(out)]) == 0
+    assert read_records(out) == [mine, good]
     capsys.readouterr()
 
 
