@@ -11,6 +11,7 @@ from edge_runtime.contract import InputSpec
 from edge_runtime.datasets import LabeledImages
 from edge_runtime.errors import DataError
 from train.sections import DataSection
+from train.votes import shares_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def prepare(
     if section.classes:
         named = _with_classes(data, section.classes)
         if votes is not None:
-            votes = _shares_of(votes[:, [data.class_names.index(name) for name in section.classes]])
+            votes = shares_of(votes[:, [data.class_names.index(name) for name in section.classes]])
         data = named
     rows = rows[data.labels[rows] >= 0]
     listed = 0
@@ -178,13 +179,6 @@ def _with_classes(data: LabeledImages, classes: tuple[str, ...]) -> LabeledImage
     for index, name in enumerate(classes):
         table[data.class_names.index(name)] = index
     return replace(data, labels=table[data.labels], class_names=classes)
-
-
-def _shares_of(votes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Votes (N, classes) as shares that add up to 1; NaN in rows without any."""
-    total = votes.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return np.where(total > 0, votes / total, np.nan).astype(np.float32)
 
 
 def _label_range(

@@ -41,6 +41,11 @@ def read_votes(path: Path, data: LabeledImages) -> npt.NDArray[np.float32]:
             f"{path}: its rows are not those of {data.source} in order; give --data FER2013's CSV, or an "
             ".npz made from it"
         )
+    return shares_of(votes)
+
+
+def shares_of(votes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Votes (N, classes) as shares that add up to 1; NaN in rows without any."""
     total = votes.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(total > 0, votes / total, np.nan).astype(np.float32)
