@@ -14,7 +14,7 @@ usage: install.sh [--wheelhouse DIR] [--extras LIST] [--package NAME|FILE] [--co
   --constraints FILE pip constraints (default on Raspberry Pi OS 12: constraints-bookworm.txt)
   --rollback         go back to the release before
   --root DIR         install below DIR instead of / (for images and tests)
-  --no-service       make no user and leave systemd alone
+  --no-service       make no user and leave systemd alone; root alone can read the settings then
 TEXT
 }
 
