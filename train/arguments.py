@@ -103,7 +103,7 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="RUN",
-        help="run folder or .keras file of the same architecture whose weights to start from",
+        help="run folder or .keras file of the same architecture, no larger, whose weights to start from",
     )
     verb.add_argument("--epochs", type=int, metavar="N", help="epochs of every phase, for a short try")
     verb.add_argument("--learning-rate", type=float, metavar="RATE", help="of the first phase")

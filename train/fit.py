@@ -29,6 +29,7 @@ from train.devices import (
 )
 from train.draft import Calibration, contract_draft
 from train.files import write_atomically
+from train.grow import grow
 from train.inference import TrainedModel, load_trained, model_path
 from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
@@ -51,7 +52,7 @@ class FitOptions:
     votes: Path | None = None
     """FER+ votes for the rows of the data, in their order."""
     start: Path | None = None
-    """Finished run or `.keras` file of the same architecture whose weights to start from."""
+    """Finished run or `.keras` file of the same architecture, no larger, whose weights to start from."""
     calibration: Calibration | None = None
     """Temperature and threshold to write instead of fitting them on held-out pictures."""
     tensorboard: bool = False
@@ -190,15 +191,26 @@ def at_input_size(recipe: Recipe, prepared: TrainingData, model: keras.Model) ->
 
 
 def copy_weights(source: TrainedModel, model: keras.Model) -> None:
-    """Put the weights of a trained model into one of the same architecture.
+    """Put the weights of a trained model into one of the same architecture, of its size or larger.
 
     Raises:
-        UsageError: the architectures differ.
+        UsageError: the architectures differ, or the trained model is the larger one.
     """
     weights = source.model.get_weights()
-    if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
-        raise UsageError(f"--start {source.path}: its layers are not those of the recipe")
-    model.set_weights(weights)
+    if [value.shape for value in weights] == [value.shape for value in model.get_weights()]:
+        model.set_weights(weights)
+        return
+    try:
+        grow(source.model, model)
+    except ValueError as error:
+        raise UsageError(
+            f"--start {source.path}: the recipe's network is no larger form of that one ({error})"
+        ) from None
+    print(
+        f"--start {source.path}: {source.model.count_params():,} parameters, grown to "
+        f"{model.count_params():,} that compute the same",
+        file=sys.stderr,
+    )
 
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:

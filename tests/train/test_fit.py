@@ -322,5 +322,7 @@ def test_start_takes_the_weights_of_another_run(
     assert fit(recipe, data, tmp_path / "more") == 1
     capsys.readouterr()
     wider = write_recipe(tmp_path / "wider.toml", still.replace("stem = 4", "stem = 8"))
-    assert fit(wider, data, tmp_path / "wider", "--start", str(whole[RECIPE])) == 2
-    assert "its layers are not those of the recipe" in capsys.readouterr().err
+    assert fit(wider, data, tmp_path / "wider", "--start", str(whole[RECIPE])) == 0
+    assert "grown to" in capsys.readouterr().err
+    assert fit(recipe, data, tmp_path / "narrower", "--start", str(tmp_path / "wider")) == 2
+    assert "no larger form of that one (its layer 'stem_conv' is smaller" in capsys.readouterr().err
