@@ -144,7 +144,7 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         )
         source = open_source(config.source.name, options)
         at_end(source.close)
-        sinks += _open_sinks(config, at_end)
+        sinks += _open_sinks(config, at_end, classifier.contract.labels)
         views.onlookers = [sink for sink in sinks if isinstance(sink, Onlooker)]
         _say(f"source {source.description}")
         _say(f"model {classifier.contract.name}, backend {classifier.backend.description}")
@@ -203,7 +203,9 @@ def summary(totals: Totals) -> str:
     )
 
 
-def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) -> list[Sink]:
+def _open_sinks(
+    config: Config, at_end: Callable[[Callable[[], None]], None], labels: Sequence[str]
+) -> list[Sink]:
     """Open the sinks; a file's waits for room on a full disk where the source has no end to wait for."""
     sinks = []
     live = is_live(config.source.name, config.source.watch_s)
@@ -218,7 +220,9 @@ def _open_sinks(config: Config, at_end: Callable[[Callable[[], None]], None]) ->
     }
     web = {**asdict(config.web), **engine}
     for name in config.output.sinks:
-        sink = open_sink(name, events, asdict(config.mqtt), asdict(config.rotation), web, patient=live)
+        sink = open_sink(
+            name, events, asdict(config.mqtt), asdict(config.rotation), web, labels=labels, patient=live
+        )
         at_end(sink.close)
         sinks.append(sink)
     return sinks

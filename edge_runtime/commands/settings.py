@@ -55,17 +55,25 @@ def check(config: Config) -> None:
     """Find what a run would refuse, without opening its source and sinks.
 
     Raises:
-        EdgeFerError: the first mistake: source, sinks, detector, model, or what one of them needs.
+        EdgeFerError: the first mistake: source, detector, model, sinks, or what one of them needs.
     """
     source_opener(config.source.name, source_options(config.source, color=True))
-    events = EventSettings(**asdict(config.events))
-    for name in config.output.sinks:
-        sink_opener(name, events, asdict(config.mqtt), asdict(config.rotation), asdict(config.web))
     load_detector(config.detector.name)
     model = config.model
     classifier = Classifier.load(model.name, model.backend, model.threads, model.flip_average)
     with contextlib.closing(classifier):
         self_test(classifier)
+        labels = classifier.contract.labels
+    events = EventSettings(**asdict(config.events))
+    for name in config.output.sinks:
+        sink_opener(
+            name,
+            events,
+            asdict(config.mqtt),
+            asdict(config.rotation),
+            asdict(config.web),
+            labels=labels,
+        )
 
 
 def source_options(

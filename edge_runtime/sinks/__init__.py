@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ def open_sink(
     rotation: Mapping[str, Any] | None = None,
     web: Mapping[str, Any] | None = None,
     *,
+    labels: Sequence[str] = (),
     patient: bool = False,
 ) -> Sink:
     """Open the sink called `name`; arguments as those of `sink_opener`.
@@ -34,7 +35,7 @@ def open_sink(
         UsageError: unknown name, or a wrong option.
         SinkError: it cannot be opened.
     """
-    return sink_opener(name, events, mqtt, rotation, web, patient=patient)()
+    return sink_opener(name, events, mqtt, rotation, web, labels=labels, patient=patient)()
 
 
 def sink_opener(
@@ -44,6 +45,7 @@ def sink_opener(
     rotation: Mapping[str, Any] | None = None,
     web: Mapping[str, Any] | None = None,
     *,
+    labels: Sequence[str] = (),
     patient: bool = False,
 ) -> Callable[[], Sink]:
     """What opens the sink called `name`; no file, line or socket is touched before.
@@ -53,6 +55,7 @@ def sink_opener(
         mqtt: fields of `edge_runtime.sinks.mqtt.MqttSettings`.
         rotation: fields of `edge_runtime.sinks.linefile.Rotation`, for what the name leaves out.
         web: fields of `edge_runtime.sinks.web.WebSettings`.
+        labels: the model's expressions, where they are known: `gpio` is held to them at once.
         patient: whether lines wait for room while a file cannot be written, instead of ending the run.
 
     Raises:
@@ -104,7 +107,7 @@ def sink_opener(
     if kind == "gpio" and argument:
         from edge_runtime.sinks.gpio import GpioSink, parse_line
 
-        parse_line(name, argument)
+        parse_line(name, argument, labels)
         return partial(GpioSink, name, argument, timing)
     if kind in ("mqtt", "mqtts") and argument:
         from edge_runtime.sinks.mqtt import MqttSettings, MqttSink, broker_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edge_runtime.contract import UNCERTAIN
 from edge_runtime.errors import SinkError, UsageError
@@ -59,12 +59,9 @@ class GpioSink:
             SinkError: the line cannot be set, or the model has no such expression.
         """
         if not self._known and record.faces:
-            labels = tuple(record.faces[0].probabilities)
-            if self._condition not in labels:
-                raise SinkError(
-                    f"{self._name}: the model has no expression {self._condition!r}; choose {PRESENT}, "
-                    f"{', '.join(labels)} or {UNCERTAIN}"
-                )
+            reason = _unknown_expression(self._condition, tuple(record.faces[0].probabilities))
+            if reason:
+                raise SinkError(f"{self._name}: {reason}")
             self._known = True
         if self._condition:
             self._follow(record)
@@ -117,18 +114,35 @@ class GpioSink:
                     self._line.set(False)
 
 
-def parse_line(name: str, argument: str) -> tuple[int, Mapping[str, str], float]:
+def parse_line(
+    name: str, argument: str, labels: Sequence[str] = ()
+) -> tuple[int, Mapping[str, str], float]:
     """Number of the line, its options, and seconds of a pulse; arguments as those of `GpioSink`.
 
+    Args:
+        labels: the model's expressions, where they are known.
+
     Raises:
-        UsageError: no number, or a wrong option.
+        UsageError: no number, a wrong option, or an expression that is not among `labels`.
     """
     line, options = split_options(name, argument, OPTIONS)
     match = re.fullmatch(r"(?:GPIO)?([0-9]{1,4})", line, re.IGNORECASE)
     if match is None:
         raise UsageError(f"{name}: the line must be a number, e.g. gpio:17 for GPIO17. Received: {line!r}")
     _check(name, options)
+    reason = _unknown_expression(options.get("while", PRESENT), labels) if labels else ""
+    if reason:
+        raise UsageError(f"{name}: {reason}")
     return int(match[1]), options, number(name, options, "pulse", DEFAULT_PULSE_S, 0.001)
+
+
+def _unknown_expression(condition: str, labels: Sequence[str]) -> str:
+    """Why a condition can never hold; empty where it can."""
+    if condition in (PRESENT, UNCERTAIN, *labels):
+        return ""
+    return (
+        f"the model has no expression {condition!r}; choose {PRESENT}, {', '.join(labels)} or {UNCERTAIN}"
+    )
 
 
 def _check(name: str, options: Mapping[str, str]) -> None:

@@ -138,6 +138,7 @@ def test_wrong_options_are_usage(
         ("[output]\nsinks = ['jsonl:x,kep=1']\n", "did you mean 'keep'"),
         ("[output]\nsinks = ['hook:no-such-command']\n", "no such command"),
         ("[output]\nsinks = ['gpio:17,on=smile']\n", "on must be one of"),
+        ("[output]\nsinks = ['gpio:17,while=hapy']\n", "no expression 'hapy'; choose present, angry"),
         ("[output]\nsinks = ['gpio:17,on=left,pulse=inf']\n", "pulse must be a number"),
         ("[output]\nsinks = ['mqtt:h:²']\n", "give mqtt:HOST"),
         ("[output]\nsinks = ['mqtt:h']\n[mqtt]\ntopic = 'a/#'\n", "mqtt.topic must be"),
@@ -167,7 +168,13 @@ def test_sound_settings_open_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     sinks = ["jsonl:a.jsonl", "jsonl+:none/b.jsonl", "events:c.jsonl", "sqlite:d.db", "hook:true"]
-    sinks += ["gpio:17", "mqtt:127.0.0.1:9", "web:127.0.0.1:9"]
+    sinks += [
+        "gpio:17",
+        "gpio:22,while=happy",
+        "gpio:27,while=uncertain",
+        "mqtt:127.0.0.1:9",
+        "web:127.0.0.1:9",
+    ]
     outbox = tmp_path / "outbox.db"
     path = write(tmp_path, f"[output]\nsinks = {sinks}\n[mqtt]\noutbox = '{outbox}'\n")
     for source in ("picamera2:3", "v4l2:97", "rtsp://127.0.0.1:9/x", "folder:none,watch,done=x", "demo:0"):

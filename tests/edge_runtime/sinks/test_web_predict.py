@@ -97,7 +97,7 @@ class TestPredict:
         run = Pipeline(Once(portrait), detector, classifier, settings=pipeline_settings(config))
         ((_, record),) = run.records()
         at_end: list[Callable[[], None]] = []
-        (sink,) = _open_sinks(config, at_end.append)
+        (sink,) = _open_sinks(config, at_end.append, ())
         try:
             assert isinstance(sink, WebSink)
             status, found = self.post(sink, cv2.imencode(".png", portrait)[1].tobytes())
