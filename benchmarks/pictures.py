@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmarks.host import HostInfo
 from benchmarks.record import LatencyRecord
@@ -29,8 +30,7 @@ COLORS = (
     "#7a9e1f",
     "#8c6d4f",
 )
-LABEL_HEIGHTS = (-54, -36, 84, 66, 48, 30, -72, -90)
-"""Offsets of names from their points, typographic points."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 
 
 def to_png(figure: Figure) -> bytes:
@@ -72,11 +72,12 @@ def confusion_png(result: dict[str, Any]) -> bytes:
 
 
 def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
-    """Accuracy with its 95 % interval against the p50 of one call, a colour per host and runtime."""
+    """Accuracy (95 % interval) against the p50 of one call: a form per model, a colour per runtime."""
     figure = Figure(figsize=(8.6, 6.8), layout="constrained")
     axes = figure.subplots()
     series = _series([point.row for point in points])
     groups = list(dict.fromkeys(series))
+    models = list(dict.fromkeys(point.row.model for point in points))
     for point, name in zip(points, series, strict=True):
         row, accuracy = point.row, point.accuracy
         low, high = accuracy.top1_interval
@@ -84,36 +85,31 @@ def pareto_png(points: Sequence[ParetoPoint]) -> bytes:
             row.p50_ms,
             100 * accuracy.top1,
             yerr=[[100 * (accuracy.top1 - low)], [100 * (high - accuracy.top1)]],
-            fmt="o" if point.on_front else "s",
-            color=COLORS[groups.index(name) % len(COLORS)],
+            fmt=_cycle(MARKERS, models.index(row.model)),
+            markersize=8,
+            color=_cycle(COLORS, groups.index(name)),
             markerfacecolor=None if point.on_front else "white",
+            elinewidth=0.8,
             capsize=3,
         )
-    # Models of one accuracy would write over each other: neighbours in time take turns in height.
-    for index, point in enumerate(sorted(points, key=lambda point: point.row.p50_ms)):
-        axes.annotate(
-            point.row.model,
-            (point.row.p50_ms, 100 * point.accuracy.top1),
-            xytext=(8, LABEL_HEIGHTS[index % len(LABEL_HEIGHTS)]),
-            textcoords="offset points",
-            fontsize=8,
-            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-        )
-    for index, group in enumerate(groups):
-        axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=group)
     splits = sorted({point.accuracy.data.split for point in points})
     axes.set_xscale("log")
     _plain_log_ticks(axes)
     axes.set_xlabel("p50 of one call, ms (logarithmic)")
     axes.set_ylabel(f"top-1 on {', '.join(splits)}, % (95 % interval)")
-    axes.set_title("Accuracy against latency; filled circles are on the front", fontsize=10)
+    axes.set_title("Accuracy against latency; filled points are on the front", fontsize=10)
     axes.grid(alpha=0.3)
-    # The highest name stands above its own interval.
-    axes.margins(x=0.2, y=0.3)
-    # Room for the names of the slowest, which stand to the right of their points.
-    axes.set_xlim(right=2.2 * max(point.row.p50_ms for point in points))
-    figure.legend(fontsize=8, loc="outside lower center")
+    axes.margins(x=0.05, y=0.1)
+    forms = [
+        Line2D([], [], linestyle="", marker=_cycle(MARKERS, index), color="#555555", label=model)
+        for index, model in enumerate(models)
+    ]
+    colors = [
+        Line2D([], [], linewidth=3, color=_cycle(COLORS, index), label=group)
+        for index, group in enumerate(groups)
+    ]
+    figure.legend(handles=forms, fontsize=8, loc="outside lower left")
+    figure.legend(handles=colors, fontsize=8, loc="outside lower right")
     return to_png(figure)
 
 
@@ -165,6 +161,10 @@ def stages_png(rows: Sequence[LatencyRow]) -> bytes:
     axes.set_title("Stages of one call", fontsize=10)
     axes.legend(fontsize=8)
     return to_png(figure)
+
+
+def _cycle(values: Sequence[str], index: int) -> str:
+    return values[index % len(values)]
 
 
 def _hosts(hosts: Sequence[HostInfo]) -> list[str]:
