@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def to_json(document: Any) -> str:
-    """Strict JSON, two spaces deep at the outer levels and lists of numbers on one line."""
+    """Strict JSON, two spaces deep at the outer levels and lists of numbers dense on one line."""
     return _layout(document, 0) + "\n"
 
 
@@ -56,7 +56,7 @@ def _layout(value: Any, depth: int) -> str:
         return "{\n" + ",\n".join(items) + f"\n{outer}}}"
     if isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple)) for item in value):
         return "[\n" + ",\n".join(inner + _layout(item, depth + 1) for item in value) + f"\n{outer}]"
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _umask() -> int:
