@@ -143,7 +143,7 @@ def recipe_job(recipe: Recipe, prepared: TrainingData, run: RunFolder, options: 
             shape = (None, None, shape[2])
         model = build_model(recipe.model.architecture, shape, outputs, **recipe.model.parameters)
         if options.start is not None:
-            copy_weights(load_trained(options.start), model)
+            copy_weights(load_trained(options.start), model, options.seed)
         report_start(recipe, prepared, model)
         return in_training_form(model)
 
@@ -190,8 +190,11 @@ def at_input_size(recipe: Recipe, prepared: TrainingData, model: keras.Model) ->
     return fixed
 
 
-def copy_weights(source: TrainedModel, model: keras.Model) -> None:
+def copy_weights(source: TrainedModel, model: keras.Model, seed: int) -> None:
     """Put the weights of a trained model into one of the same architecture, of its size or larger.
+
+    Args:
+        seed: as in `grow`.
 
     Raises:
         UsageError: the architectures differ, or the trained model is the larger one.
@@ -201,7 +204,7 @@ def copy_weights(source: TrainedModel, model: keras.Model) -> None:
         model.set_weights(weights)
         return
     try:
-        grow(source.model, model)
+        grow(source.model, model, seed)
     except ValueError as error:
         raise UsageError(
             f"--start {source.path}: the recipe's network is no larger form of that one ({error})"

@@ -17,7 +17,7 @@ Channels = npt.NDArray[np.int64]
 """For every channel of the larger network the one of the smaller network that it copies."""
 
 
-def grow(small: keras.Model, large: keras.Model, seed: int = 0) -> None:
+def grow(small: keras.Model, large: keras.Model, seed: int) -> None:
     """Fill `large` with weights that give the logits of `small`, but for rounding.
 
     Layers are told apart by their names. Where a new branch is added to what was there, the sum must
@@ -60,7 +60,7 @@ def _fill(
     small: keras.Layer, large: keras.Layer, inputs: Channels | None, rng: np.random.Generator
 ) -> Channels:
     """Set the weights of one layer and return what its output channels copy."""
-    if inputs is None or type(small).__name__ != type(large).__name__:
+    if inputs is None or type(small) is not type(large):
         raise ValueError(f"its layer {large.name!r} is another")
     if isinstance(large, keras.layers.BatchNormalization):
         large.set_weights([value[inputs] for value in small.get_weights()])
