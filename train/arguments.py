@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         _add_fit,
         _add_distill,
         _add_soup,
+        _add_restore,
         _add_evaluate,
         _add_predict,
         _add_kfold,
@@ -75,8 +76,8 @@ def _add_distill(verbs: argparse._SubParsersAction) -> None:
         type=Path,
         action="append",
         required=True,
-        metavar="RUN",
-        help="run folder or .keras file; may be repeated, answers are averaged",
+        metavar="RUN|MODEL",
+        help="run folder, model file or released model; may be repeated, answers are averaged",
     )
     distill.add_argument("--temperature", type=float, default=3.0, help="softens the answers (default 3)")
     distill.add_argument("--share", type=float, default=0.7, help="weight of the answers (default 0.7)")
@@ -133,6 +134,20 @@ def _add_soup(verbs: argparse._SubParsersAction) -> None:
     soup.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes: lists accuracy by majority")
     soup.add_argument("--out", required=True, type=Path, help="folder for model.keras and soup.json")
     soup.set_defaults(run=_soup)
+
+
+def _add_restore(verbs: argparse._SubParsersAction) -> None:
+    restore = verbs.add_parser(
+        "restore", help="a converted classifier as a Keras model again, to go on from with --start"
+    )
+    restore.add_argument(
+        "--model", required=True, metavar="NAME|FILE", help="released model or .tflite file"
+    )
+    restore.add_argument("--recipe", required=True, help="that it was trained with: a name or a .toml file")
+    restore.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    restore.add_argument("--seed", type=_seed, default=0, help="that it was trained with; default 0")
+    restore.add_argument("--out", required=True, type=Path, help="run folder for model.keras")
+    restore.set_defaults(run=_restore)
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
@@ -223,6 +238,14 @@ def _soup(options: argparse.Namespace) -> None:
     run_soup(options)
 
 
+def _restore(options: argparse.Namespace) -> None:
+    recipe = _named_recipe(options)
+    _start_keras(options.data)
+    from train.commands import run_restore
+
+    run_restore(options, recipe)
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     _start_keras(options.data, options.model)
     from train.commands import run_evaluate
@@ -309,13 +332,19 @@ def _start_keras(data: Path | None = None, model: Path | None = None) -> None:
     start_keras()
 
 
+def _named_recipe(options: argparse.Namespace) -> Recipe:
+    from train.recipe import load_recipe
+
+    return load_recipe(options.recipe)
+
+
 def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line changes in it."""
     from dataclasses import replace
 
     from edge_runtime.errors import UsageError
-    from train.recipe import load_recipe
 
-    recipe = load_recipe(options.recipe)
+    recipe = _named_recipe(options)
     if options.weights:
         if "weights" not in recipe.model.parameters:
             raise UsageError(

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from edge_runtime.classifier import resolve_model
 from train.evaluate import classification_report, evaluate, write_predictions
 from train.evaluation_page import evaluation_page
 from train.export import FORMS, export
@@ -18,6 +19,7 @@ from train.kfold import kfold
 from train.predict import predictions
 from train.recipe import Recipe
 from train.report import report_page
+from train.restore import restore
 from train.soup import soup, table
 
 
@@ -37,6 +39,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
 def run_soup(options: argparse.Namespace) -> None:
     first, second = map(load_trained, options.runs)
     print(table(*soup(first, second, options.data, options.out, options.votes)))
+    print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
+
+
+def run_restore(options: argparse.Namespace, recipe: Recipe) -> None:
+    fit_options = FitOptions(seed=options.seed)
+    agreement = restore(resolve_model(options.model), recipe, options.data, options.out, fit_options)
+    print(f"names the same class as {options.model} on {100 * agreement:.1f} % of the pictures tried")
     print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
 
 

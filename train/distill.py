@@ -2,15 +2,17 @@
 
 Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531). The teachers answer once per picture and
 view, a view being one fixed augmentation, instead of in every step; the answers are kept in the run
-folder. The student sees the views in turn, mirrored at random where the recipe mirrors.
+folder. The student sees the views in turn, mirrored at random where the recipe mirrors; there the teachers'
+answer is the mean of those to the view and to its mirror image.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,8 @@ import numpy.typing as npt
 from keras import ops
 from tqdm import tqdm
 
+from edge_runtime.classifier import Classifier, resolve_model
+from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import DataError, UsageError
 from train.augment import augment_batch
@@ -39,12 +43,15 @@ from train.fit import (
 from train.inference import TrainedModel, load_trained, model_path, predict_logits
 from train.loop import train
 from train.optimize import compile_model
+from train.quiet import without_greetings
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
 from train.sections import ScheduleSection
 from train.temperature import log_softmax
 
 BATCH = 256
+SMALLEST = 1e-30
+"""Probability below which a teacher's answer counts as this."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,18 @@ class Distillation:
             raise UsageError("distill needs --temperature > 0, --share in 0..1 and --views >= 1")
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A trained or a converted model that answers."""
+
+    path: Path
+    contract: ModelContract
+    sha256: str
+    """Of its file."""
+    logits: Callable[[FloatArray], npt.NDArray]
+    """Logits (N, classes), up to a constant per picture, of pictures (N, H, W, C), 0..255."""
+
+
 def distill(
     recipe: Recipe,
     teachers: Sequence[Path],
@@ -74,7 +93,8 @@ def distill(
     """Train the student of a recipe, or resume, and write its `model.keras` to `out`.
 
     Args:
-        teachers: run folders or `.keras` files; their probabilities are averaged.
+        teachers: run folders, `.keras` files, converted models or names of released ones; their
+            probabilities are averaged.
 
     Raises:
         UsageError: a teacher with other labels, or a student with one sigmoid.
@@ -82,13 +102,13 @@ def distill(
     """
     prepare_devices(recipe, options)
     prepared = load_prepared(recipe, data_path, options)
-    loaded = [load_trained(path) for path in teachers]
+    loaded = [load_teacher(path) for path in teachers]
     for teacher in loaded:
         tasks = {teacher.contract.task, recipe.model.task}
         if teacher.contract.labels != prepared.train.class_names or tasks != {"softmax"}:
             raise UsageError(f"{teacher.path}: a teacher and its student need the same softmax labels")
     extra = {
-        "teachers_sha256": [hashlib.sha256(t.path.read_bytes()).hexdigest() for t in loaded],
+        "teachers_sha256": [teacher.sha256 for teacher in loaded],
         "distillation": [settings.temperature, settings.share, settings.views],
         **extra_identity(recipe, options),
     }
@@ -110,6 +130,27 @@ def distill(
     return finish(recipe, prepared, train(job), run, identity, options.calibration)
 
 
+def load_teacher(path: Path) -> Teacher:
+    """Load a teacher by its run folder, file or released name.
+
+    Raises:
+        ContractError: missing, damaged, without a contract, or a detector.
+        UsageError: neither a file nor a released model.
+    """
+    if path.is_dir() or path.suffix == ".keras":
+        trained = load_trained(path)
+        digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()
+        return Teacher(trained.path, trained.contract, digest, partial(_keras_logits, trained))
+    with without_greetings():
+        converted = Classifier.load(resolve_model(path), threads=os.cpu_count() or 1)
+    return Teacher(
+        converted.file.path,
+        converted.contract,
+        converted.file.sha256,
+        partial(_converted_logits, converted),
+    )
+
+
 def view_pictures(
     prepared: TrainingData, recipe: Recipe, rows: npt.NDArray[np.int64], view: int, seed: int
 ) -> FloatArray:
@@ -125,7 +166,7 @@ def view_pictures(
 
 def _answers(
     view: int,
-    teachers: Sequence[TrainedModel],
+    teachers: Sequence[Teacher],
     prepared: TrainingData,
     recipe: Recipe,
     settings: Distillation,
@@ -154,7 +195,9 @@ def _answers(
     for start in progress:
         rows = np.arange(start, min(start + BATCH, count))
         pictures = view_pictures(prepared, recipe, rows, view, seed)
-        parts.append(np.mean([_soft(t, pictures, settings.temperature) for t in teachers], axis=0))
+        sides = [pictures, pictures[:, :, ::-1]] if recipe.augment.flip else [pictures]
+        answers = [_soft(t, side, settings.temperature) for t in teachers for side in sides]
+        parts.append(np.mean(answers, axis=0))
     probabilities = np.concatenate(parts).astype(np.float32)
     write_atomically(
         folders[0] / name,
@@ -164,7 +207,7 @@ def _answers(
 
 
 def answers_digest(
-    teachers: Sequence[TrainedModel],
+    teachers: Sequence[Teacher],
     prepared: TrainingData,
     recipe: Recipe,
     settings: Distillation,
@@ -172,7 +215,8 @@ def answers_digest(
 ) -> str:
     """SHA-256 of all that the teachers' answers depend on: a longer schedule asks nobody again."""
     parts = {
-        "teachers": [hashlib.sha256(teacher.path.read_bytes()).hexdigest() for teacher in teachers],
+        "teachers": [teacher.sha256 for teacher in teachers],
+        "mirrored": recipe.augment.flip,
         "temperature": settings.temperature,
         "augment": asdict(recipe.augment),
         "input": asdict(prepared.input),
@@ -194,14 +238,26 @@ def _kept_answers(path: Path, digest: str) -> FloatArray | None:
         raise DataError(f"{path}: cannot be read ({error}); delete it to ask the teachers again") from None
 
 
-def _soft(teacher: TrainedModel, pictures: FloatArray, temperature: float) -> npt.NDArray[np.float64]:
+def _soft(teacher: Teacher, pictures: FloatArray, temperature: float) -> npt.NDArray[np.float64]:
+    return np.exp(log_softmax(teacher.logits(pictures) / temperature))
+
+
+def _keras_logits(teacher: TrainedModel, pictures: FloatArray) -> npt.NDArray:
     spec = teacher.contract.input
     if pictures.shape[1:] == spec.shape[1:]:
-        logits = np.asarray(teacher.model.predict_on_batch(pictures))
-    else:
-        whole = np.clip(np.round(pictures), 0, 255).astype(np.uint8)
-        logits = predict_logits(teacher.model, whole[..., 0] if whole.shape[3] == 1 else whole, spec)
-    return np.exp(log_softmax(logits / temperature))
+        return np.asarray(teacher.model.predict_on_batch(pictures))
+    return predict_logits(teacher.model, _whole(pictures), spec)
+
+
+def _converted_logits(teacher: Classifier, pictures: FloatArray) -> npt.NDArray:
+    probabilities = teacher.predict(list(_whole(pictures))).astype(np.float64)
+    return teacher.contract.temperature * np.log(np.maximum(probabilities, SMALLEST))
+
+
+def _whole(pictures: FloatArray) -> npt.NDArray[np.uint8]:
+    """Pictures (N, H, W, C) as a camera gives them, (N, H, W[, 3])."""
+    whole = np.clip(np.round(pictures), 0, 255).astype(np.uint8)
+    return whole[..., 0] if whole.shape[3] == 1 else whole
 
 
 class _DistillBatches(EpochBatches):

@@ -1,4 +1,4 @@
-"""Keep the greetings of Keras' backends off the user's terminal, and nothing else."""
+"""Keep the greetings of Keras' backends and of LiteRT off the user's terminal, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _GREETING = re.compile(
     r"""WARNING:\ All\ log\ messages\ before\ absl::InitializeLog
     |[IW]\d{4}\ [\d:.]+\s+\d+\ \S+:\d+\]                # absl's form: level, time, thread, place
     |\d{4}-\d\d-\d\d\ [\d:.]+:\ [IW]\ \S+:\d+\]        # TensorFlow's own form
-    |To\ enable\ the\ following\ instructions:""",
+    |To\ enable\ the\ following\ instructions:
+    |INFO:\ Created\ TensorFlow\ Lite""",
     re.VERBOSE,
 )
 

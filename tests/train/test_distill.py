@@ -79,7 +79,7 @@ def test_interrupted_distillation_equals_uninterrupted(
 def test_a_teacher_with_one_sigmoid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, recipe = write_npz(tmp_path / "faces.npz", faces()), write_recipe(tmp_path / "tiny.toml")
     contract = SimpleNamespace(labels=CLASSES, task="sigmoid")
-    monkeypatch.setattr(module, "load_trained", lambda path: SimpleNamespace(path=path, contract=contract))
+    monkeypatch.setattr(module, "load_teacher", lambda path: SimpleNamespace(path=path, contract=contract))
     with pytest.raises(UsageError, match="need the same softmax labels"):
         module.distill(
             load_recipe(str(recipe)), [tmp_path], data, tmp_path / "out", Distillation(), FitOptions()

@@ -1,0 +1,263 @@
+"""`python -m train restore`: a converted model as a Keras model again, which can be trained further.
+
+Conversion folds every batch normalization into the convolution before it and rounds the weights; training
+needs the normalization back. A filter's length and the moments of what it gives are free then, as long as
+the normalization undoes them: filters get length 1, the moments are measured on training pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.classifier import Classifier
+from edge_runtime.datasets import fit_pictures
+from edge_runtime.errors import DataError, EdgeFerError, UsageError
+from train.data import TrainingData
+from train.files import write_json
+from train.fit import FitOptions, load_prepared, write_model
+from train.inference import MODEL_NAME, predict_logits
+from train.models import build_model
+from train.quiet import without_greetings
+from train.recipe import Recipe
+from train.run import STATE_NAME, Identity
+
+MOMENT_PICTURES = 2048
+"""Training pictures on which the moments are measured."""
+PROBES = 512
+"""Training pictures on which both forms must name the same."""
+LEAST_AGREEMENT = 0.97
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class RestoreError(EdgeFerError):
+    """The recipe's network does not compute what the converted model computes."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """One convolution or dense layer as the converted graph has it, in Keras' order of axes."""
+
+    kernel: FloatArray
+    bias: FloatArray
+
+
+def restore(model_file: Path, recipe: Recipe, data_path: Path, out: Path, options: FitOptions) -> float:
+    """Write a converted classifier as `model.keras`, in the layers of a recipe.
+
+    Where the data are those that it was trained on, the run knows again which pictures were held out.
+
+    Args:
+        model_file: `.tflite` file with a contract, int8 or float32.
+
+    Returns:
+        Share of training pictures that both name the same.
+
+    Raises:
+        ContractError: no such file, damaged, or without a contract.
+        DataError: unreadable data, or `out` holds a run.
+        UsageError: the recipe's network is another, or a model that ends in probabilities.
+        RestoreError: the network gives other answers than the file.
+    """
+    if any((out / name).exists() for name in (MODEL_NAME, STATE_NAME)):
+        raise DataError(f"{out}: holds a run already; give another --out or delete the folder")
+    with without_greetings():
+        released = Classifier.load(model_file)
+    contract = released.contract
+    if contract.activation != "logits":
+        raise UsageError(f"{model_file}: ends in {contract.activation}; only models that end in logits")
+    # Targets are not needed, and so no votes for them.
+    plain = replace(recipe, data=replace(recipe.data, votes=0.0))
+    prepared = load_prepared(plain, data_path, options)
+    if contract.labels != prepared.train.class_names or contract.input != prepared.input:
+        raise UsageError(
+            f"{model_file}: takes {contract.input.shape[1:]} and names {', '.join(contract.labels)}; "
+            f"recipe {recipe.name!r} with this data takes {prepared.input.shape[1:]} and names "
+            f"{', '.join(prepared.train.class_names)}"
+        )
+    model = build_model(
+        recipe.model.architecture, contract.input.shape[1:], contract.outputs, **recipe.model.parameters
+    )
+    rng = np.random.default_rng([options.seed, 11])
+    images = prepared.train.images[rng.permutation(len(prepared.train))]
+    pictures = fit_pictures(images[:MOMENT_PICTURES], contract.input)
+    try:
+        fill(model, read_folded(released.file.data, model), pictures.astype(np.float32))
+    except ValueError as error:
+        raise UsageError(f"{model_file}: not the network of recipe {recipe.name!r} ({error})") from None
+    probes = images[:PROBES]
+    named = predict_logits(model, probes, contract.input).argmax(axis=1)
+    agreement = float((released.predict(list(probes)).argmax(axis=1) == named).mean())
+    if agreement < LEAST_AGREEMENT:
+        raise RestoreError(
+            f"{model_file}: recipe {recipe.name!r} with its weights names the same class for only "
+            f"{100 * agreement:.1f} % of {len(probes)} pictures; give the recipe that it was trained with"
+        )
+    _write(model, released, recipe, prepared, out, options.seed)
+    return agreement
+
+
+def read_folded(graph: bytes, model: keras.Model) -> dict[str, Folded]:
+    """Weights of a TFLite graph by the names of the Keras layers that they came from.
+
+    The converter keeps the layers' names in its tensors' names, joined by `;` where it fused several.
+
+    Raises:
+        ValueError: an operation with weights is none of the model's convolutions or dense layers.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    parsed = schema.ModelT.InitFromPackedBuf(graph, 0)
+    subgraph = parsed.subgraphs[0]
+    kinds = schema.BuiltinOperator
+    wanted = {layer.name for layer in model.layers if _folds(layer)}
+    found: dict[str, Folded] = {}
+    for operator in subgraph.operators:
+        code = parsed.operatorCodes[operator.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in (kinds.CONV_2D, kinds.FULLY_CONNECTED):
+            continue
+        tensors = [subgraph.tensors[index] for index in (*operator.inputs[1:3], operator.outputs[0])]
+        names = _layer_names([tensor.name.decode() for tensor in tensors], model.name) & wanted
+        if len(names) != 1:
+            raise ValueError(
+                f"its operation {tensors[-1].name.decode()[:60]!r} is no layer of that network"
+            )
+        kernel, bias = (_values(tensor, parsed.buffers[tensor.buffer].data) for tensor in tensors[:2])
+        # TFLite has a convolution's output channels first, and so a dense layer's.
+        found[names.pop()] = Folded(np.moveaxis(kernel, 0, -1), bias)
+    return found
+
+
+def fill(model: keras.Model, folded: Mapping[str, Folded], pictures: FloatArray) -> None:
+    """Fill a network with folded weights so that it computes the same and can learn again.
+
+    Args:
+        folded: as `read_folded` gives it.
+        pictures: (N, H, W, C), 0..255, to measure moments on.
+
+    Raises:
+        ValueError: the network has other layers.
+    """
+    norms = {_feeding(layer).name: layer for layer in model.layers if _normalizes(layer)}
+    for layer in model.layers:
+        if not layer.weights or _normalizes(layer):
+            continue
+        if layer.name not in folded:
+            raise ValueError(f"it lacks the layer {layer.name!r}")
+        kernel, bias = folded[layer.name].kernel, folded[layer.name].bias
+        if kernel.shape != layer.kernel.shape:
+            shape = tuple(layer.kernel.shape)
+            raise ValueError(f"its layer {layer.name!r} has the shape {kernel.shape}, not {shape}")
+        before = _feeding(layer)
+        if isinstance(before, keras.layers.Rescaling):
+            # The converter divides the kernel instead of the pixels.
+            kernel = kernel / np.float32(before.scale)
+        if layer.name not in norms:
+            layer.set_weights([kernel, bias])
+            continue
+        lengths = np.sqrt((kernel**2).sum(axis=(0, 1, 2)))
+        lengths[lengths == 0] = 1
+        layer.set_weights([kernel / lengths])
+        norm = norms[layer.name]
+        zeros = np.zeros_like(bias)
+        norm.set_weights([lengths, bias, zeros, zeros + 1 - norm.epsilon])
+    probe = keras.Model(model.inputs, [model.get_layer(name).output for name in norms])
+    moments = _moments(probe.predict_on_batch, pictures)
+    for norm, (mean, variance) in zip(norms.values(), moments, strict=True):
+        lengths, bias, *_ = norm.get_weights()
+        norm.set_weights(
+            [lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance]
+        )
+
+
+def _moments(
+    compute: Callable[[FloatArray], Any], pictures: FloatArray, batch: int = 256
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Mean and variance per channel of every output (N, H, W, C) of a function."""
+    count, sums = 0, list[Any]()
+    for start in range(0, len(pictures), batch):
+        outputs = [np.asarray(value, np.float64) for value in compute(pictures[start : start + batch])]
+        powers = [np.array([value, value**2]).sum(axis=(1, 2, 3)) for value in outputs]
+        sums = [total + power for total, power in zip(sums, powers, strict=True)] if sums else powers
+        count += len(outputs[0])
+    cells = [count * math.prod(value.shape[1:3]) for value in outputs]
+    means = [total / size for total, size in zip(sums, cells, strict=True)]
+    return [
+        (mean.astype(np.float32), (square - mean**2).clip(0).astype(np.float32)) for mean, square in means
+    ]
+
+
+def _values(tensor: Any, data: Any) -> FloatArray:
+    """A constant tensor as float32, its quantization undone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = schema.TensorType
+    types = {kinds.FLOAT32: "<f4", kinds.INT8: "i1", kinds.INT32: "<i4"}
+    if data is None or tensor.type not in types:
+        raise ValueError(f"its tensor {tensor.name.decode()[:60]!r} holds no int8 or float32 weights")
+    values = np.frombuffer(data.tobytes(), types[tensor.type]).reshape(tensor.shape).astype(np.float64)
+    quantization = tensor.quantization
+    if quantization is not None and quantization.scale is not None and len(quantization.scale):
+        # Weights are symmetric: their zero point is 0.
+        scale = np.asarray(quantization.scale, np.float64)
+        values = values * scale.reshape(-1, *(1,) * (values.ndim - 1))
+    return values.astype(np.float32)
+
+
+def _layer_names(tensor_names: list[str], model_name: str) -> set[str]:
+    """Names of layers in tensors' names; the exporter gave all the suffix that the model's name has."""
+    paths = [part.split("/") for name in tensor_names for part in name.split(";") if "/" in part]
+    names: set[str] = set()
+    for path in paths:
+        root = re.fullmatch(re.escape(model_name) + r"(_\d+)?", path[0])
+        if root is not None:
+            names.update(component.removesuffix(root[1] or "") for component in path[1:-1])
+    return names
+
+
+def _folds(layer: keras.Layer) -> bool:
+    return type(layer) in (keras.layers.Conv2D, keras.layers.Dense)
+
+
+def _normalizes(layer: keras.Layer) -> bool:
+    """Whether a layer is folded into the convolution before it."""
+    return type(layer) is keras.layers.BatchNormalization and type(_feeding(layer)) is keras.layers.Conv2D
+
+
+def _feeding(layer: keras.Layer) -> Any:
+    """The layer before one with one input."""
+    return layer.input._keras_history.operation
+
+
+def _write(
+    model: keras.Model, released: Classifier, recipe: Recipe, prepared: TrainingData, out: Path, seed: int
+) -> None:
+    contract = replace(
+        released.contract,
+        graph_sha256="",
+        self_test=None,
+        quantization={},
+        producer={**released.contract.producer, "restored_from_sha256": released.file.sha256},
+    )
+    write_model(out / MODEL_NAME, model, contract)
+    digest = prepared.train.digest()
+    if contract.producer.get("train_sha256") == digest:
+        identity = Identity(recipe, seed, digest, {"restored_from_sha256": released.file.sha256})
+        write_json(out / STATE_NAME, {"identity": identity.to_dict()})
+    else:
+        print(
+            f"{out}: the model was trained on other pictures than this data and --seed give; which were "
+            "held out is not known",
+            file=sys.stderr,
+        )
