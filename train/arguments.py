@@ -111,7 +111,7 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--mixed-precision",
         action="store_true",
-        help="compute in float16 where the device is fast at it; the model stays float32",
+        help="compute in 16 bits where the device is fast at it; the model stays float32",
     )
     verb.add_argument(
         "--data-parallel",

@@ -121,7 +121,10 @@ def distill(
         _answers(view, loaded, prepared, recipe, settings, options.seed, folders)
         for view in range(settings.views)
     ]
+    # Clearing forgets what is computed in, too.
+    policy = keras.mixed_precision.dtype_policy()
     keras.backend.clear_session()
+    keras.mixed_precision.set_global_policy(policy)
     job = replace(
         recipe_job(recipe, prepared, run, options),
         make_batches=lambda epoch: _DistillBatches(prepared, recipe, options.seed, answers, epoch),

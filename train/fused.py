@@ -26,13 +26,16 @@ def fusible(layer: Any) -> bool:
         and not layer.synchronized
         and not getattr(layer, "renorm", False)
         and layer.epsilon >= LEAST_EPSILON
-        and layer.compute_dtype == "float32"
+        and layer.compute_dtype in ("float32", "bfloat16")
     )
 
 
 @keras.saving.register_keras_serializable("edge_fer")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """BatchNormalization of (N, H, W, C), float32, that trains in one operation; TensorFlow only."""
+    """BatchNormalization of (N, H, W, C) that trains in one operation; TensorFlow only.
+
+    Pictures may be float32 or bfloat16; moments, scale and shift are float32.
+    """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not (training and self.trainable):

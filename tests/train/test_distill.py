@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import keras
+
 from edge_runtime.errors import UsageError
 from tests.train.support import (
     CLASSES,
@@ -74,6 +76,26 @@ def test_interrupted_distillation_equals_uninterrupted(
     assert main([*verb, "--out", str(tmp_path / "cut"), "--temperature", "2"]) == 1
     assert "holds a run of another recipe" in capsys.readouterr().err
     assert main([*verb, "--out", str(tmp_path / "cut"), "--share", "2"]) == 2
+
+
+def test_a_student_learns_in_16_bits_from_a_teacher_in_32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_eagerly(monkeypatch)
+    monkeypatch.setattr("train.devices.has_gpu", lambda: False)
+    monkeypatch.setattr("train.devices.multiplies_bfloat16", lambda: True)
+    data, recipe = write_npz(tmp_path / "faces.npz", faces()), write_recipe(tmp_path / "tiny.toml", RECIPE)
+    base = ["--recipe", str(recipe), "--data", str(data), "--epochs", "1"]
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    assert main(["fit", *base, "--out", str(teacher)]) == 0
+    verb = ["distill", *base, "--teacher", str(teacher), "--views", "1", "--mixed-precision"]
+    try:
+        assert main([*verb, "--out", str(student)]) == 0
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    trained_in = keras.saving.load_model(next(student.glob("checkpoint-*.keras")))
+    assert trained_in.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert load_trained(student).model.get_layer("stem_conv").compute_dtype == "float32"
 
 
 def test_a_teacher_with_one_sigmoid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.train.support import (
     write_npz,
     write_recipe,
 )
+from train import devices
 from train.__main__ import main
 from train.inference import load_trained
 
@@ -246,7 +247,9 @@ def test_mixed_precision_hands_over_float32(tmp_path: Path, data: Path, gpu: Non
     recipe, out = write_recipe(tmp_path / "tiny.toml", text), tmp_path / "run"
     assert fit(recipe, data, out, "--mixed-precision") == 0
     trained_in = keras.saving.load_model(next(out.glob("checkpoint-*.keras")))
-    assert {layer.compute_dtype for layer in trained_in.layers if layer.weights} == {"float16"}
+    computed_in = {layer.name: layer.compute_dtype for layer in trained_in.layers if layer.weights}
+    assert computed_in.pop("logits") == "float32"
+    assert set(computed_in.values()) == {"float16"}
     handed_over = weights(out)
     # The checkpoint alone says what it was trained in when the run is finished without the option.
     keras.mixed_precision.set_global_policy("float32")
@@ -256,6 +259,36 @@ def test_mixed_precision_hands_over_float32(tmp_path: Path, data: Path, gpu: Non
     assert {layer.compute_dtype for layer in trained.model.layers} == {"float32"}
     assert all(np.array_equal(a, b) for a, b in zip(handed_over, weights(out), strict=True))
     assert np.isfinite(trained.probabilities(faces().images[:4])).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "policy", "told"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n", "mixed_bfloat16", ""),
+        ("flags\t\t: fpu avx512f avx512_bf16\n", "float32", "no CPU that multiplies bfloat16 (AMX)"),
+        (None, "float32", "--mixed-precision is left out"),
+    ],
+)
+def test_mixed_precision_on_a_cpu(
+    flags: str | None,
+    policy: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}")
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    try:
+        devices.use_mixed_precision()
+        assert keras.mixed_precision.dtype_policy().name == policy
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    error = capsys.readouterr().err
+    assert told in error
+    assert bool(told) == bool(error)
 
 
 RESIZED = """

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from keras import Input, Model, layers, losses, optimizers
+from keras import Input, Model, layers, losses, mixed_precision, optimizers
 
 from train.fused import FusedBatchNormalization
 from train.strided import SubsampledConv2D
@@ -68,6 +68,25 @@ def test_fused_normalization_learns_as_keras_own_does() -> None:
     undone = in_stock_layers(fused)
     assert type(undone.get_layer("inner")) is layers.BatchNormalization
     assert np.array_equal(undone.predict(pixels, verbose=0), fused.predict(pixels, verbose=0))
+
+
+def test_fused_normalization_of_bfloat16_keeps_its_moments_in_float32() -> None:
+    exact = in_training_form(normalized())
+    mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        rounded = in_training_form(normalized())
+    finally:
+        mixed_precision.set_global_policy("float32")
+    rounded.set_weights(exact.get_weights())
+    inner = rounded.get_layer("inner")
+    assert (type(inner), inner.compute_dtype) == (FusedBatchNormalization, "bfloat16")
+    assert {weight.dtype for weight in inner.weights} == {"float32"}
+    pixels = np.random.default_rng(0).normal(3, 2, (64, 8, 8, 3)).astype(np.float32)
+    outputs = [np.asarray(model(pixels, training=True), np.float32) for model in (exact, rounded)]
+    assert outputs[1] == pytest.approx(outputs[0], abs=0.1)
+    assert not np.array_equal(*outputs)
+    for wanted, received in zip(exact.get_layer("inner").get_weights(), inner.get_weights(), strict=True):
+        assert received == pytest.approx(wanted, rel=0.02, abs=0.02)
 
 
 def test_frozen_normalization_keeps_its_averages() -> None:

@@ -50,7 +50,9 @@ def build(
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(inputs, layers.Dense(outputs, name="logits")(x), name="edge_resnet")
+    # Also where the rest is trained in 16 bits: differences of logits decide.
+    logits = layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name="edge_resnet")
 
 
 def _convolve(
