@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
         _add_distill,
         _add_soup,
         _add_restore,
+        _add_calibrate,
         _add_evaluate,
         _add_predict,
         _add_kfold,
@@ -150,6 +151,29 @@ def _add_restore(verbs: argparse._SubParsersAction) -> None:
     restore.set_defaults(run=_restore)
 
 
+def _add_calibrate(verbs: argparse._SubParsersAction) -> None:
+    calibrate = verbs.add_parser(
+        "calibrate", help="choose temperature and threshold of a converted classifier anew"
+    )
+    calibrate.add_argument("--model", required=True, metavar="NAME|FILE", help="released or converted file")
+    calibrate.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    calibrate.add_argument(
+        "--split", default="", help="split of the data, or held-out: what --run held out (default: all)"
+    )
+    calibrate.add_argument(
+        "--run", type=Path, dest="origin", help="run folder that the model came from, for held-out"
+    )
+    calibrate.add_argument(
+        "--answered-accuracy",
+        type=float,
+        default=0.75,
+        metavar="SHARE",
+        help="below the threshold a label is uncertain; the others are right as often (default 0.75)",
+    )
+    calibrate.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
+    calibrate.set_defaults(run=_calibrate)
+
+
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     evaluate = verbs.add_parser("evaluate", help="figures and pictures of a trained model on one split")
     evaluate.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
@@ -244,6 +268,13 @@ def _restore(options: argparse.Namespace) -> None:
     from train.commands import run_restore
 
     run_restore(options, recipe)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    _start_keras(options.data)
+    from train.commands import run_calibrate
+
+    run_calibrate(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from train.fit import FitOptions
 from train.inference import MODEL_NAME, load_trained
 from train.kfold import kfold
 from train.predict import predictions
+from train.recalibrate import recalibrate
 from train.recipe import Recipe
 from train.report import report_page
 from train.restore import restore
@@ -47,6 +48,24 @@ def run_restore(options: argparse.Namespace, recipe: Recipe) -> None:
     agreement = restore(resolve_model(options.model), recipe, options.data, options.out, fit_options)
     print(f"names the same class as {options.model} on {100 * agreement:.1f} % of the pictures tried")
     print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
+
+
+def run_calibrate(options: argparse.Namespace) -> None:
+    chosen = recalibrate(
+        resolve_model(options.model),
+        options.data,
+        options.split,
+        options.out,
+        run=options.origin,
+        answered_accuracy=options.answered_accuracy,
+    )
+    figures = chosen.validation
+    print(
+        f"temperature {chosen.temperature}, uncertain below {chosen.uncertain_below}; "
+        f"{figures['n']} pictures, {100 * figures['top1']:.2f} % right, calibration error "
+        f"{100 * figures['ece']:.2f} %, {100 * figures['answered_above_threshold']:.1f} % answered"
+    )
+    print(f"wrote {options.out}", file=sys.stderr)
 
 
 def run_predict(options: argparse.Namespace) -> None:

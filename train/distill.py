@@ -150,7 +150,7 @@ def load_teacher(path: Path) -> Teacher:
         converted.file.path,
         converted.contract,
         converted.file.sha256,
-        partial(_converted_logits, converted),
+        partial(converted_logits, converted),
     )
 
 
@@ -252,12 +252,13 @@ def _keras_logits(teacher: TrainedModel, pictures: FloatArray) -> npt.NDArray:
     return predict_logits(teacher.model, _whole(pictures), spec)
 
 
-def _converted_logits(teacher: Classifier, pictures: FloatArray) -> npt.NDArray:
-    probabilities = teacher.predict(list(_whole(pictures))).astype(np.float64)
-    return teacher.contract.temperature * np.log(np.maximum(probabilities, SMALLEST))
+def converted_logits(model: Classifier, pictures: npt.NDArray) -> npt.NDArray[np.float64]:
+    """Logits (N, classes), up to a constant per picture, of pictures (N, H, W, C), 0..255."""
+    probabilities = model.predict(list(_whole(pictures))).astype(np.float64)
+    return model.contract.temperature * np.log(np.maximum(probabilities, SMALLEST))
 
 
-def _whole(pictures: FloatArray) -> npt.NDArray[np.uint8]:
+def _whole(pictures: npt.NDArray) -> npt.NDArray[np.uint8]:
     """Pictures (N, H, W, C) as a camera gives them, (N, H, W[, 3])."""
     whole = np.clip(np.round(pictures), 0, 255).astype(np.uint8)
     return whole[..., 0] if whole.shape[3] == 1 else whole

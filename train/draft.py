@@ -20,7 +20,7 @@ from edge_runtime.metrics import expected_calibration_error, wilson
 from train.data import TrainingData
 from train.inference import predict_logits
 from train.recipe import Recipe
-from train.temperature import fit_temperature, fit_threshold, log_softmax
+from train.temperature import fit_threshold, log_softmax, match_confidence
 
 HELD_OUT = "held out of the training split, identical pictures kept together"
 OUT_OF_FOLD = "out-of-fold predictions of the training split, identical pictures kept together"
@@ -36,20 +36,22 @@ class Calibration:
 
 
 def calibrate(
-    logits: npt.NDArray[np.float32],
+    logits: npt.NDArray,
     labels: npt.NDArray[np.int64],
     answered_accuracy: float,
     split: str,
     data_sha256: str,
+    model: str = "float32 Keras",
 ) -> Calibration:
-    """Fit temperature and threshold.
+    """Choose temperature and threshold.
 
     Args:
         logits: (N, classes) of pictures that the model was not trained on.
         labels: (N,) true classes.
         split: says which pictures, for the contract.
+        model: says what gave the logits, likewise.
     """
-    temperature = round(fit_temperature(logits, labels), 4)
+    temperature = round(match_confidence(logits, labels), 4)
     probabilities = np.exp(log_softmax(logits / temperature))
     correct = probabilities.argmax(axis=1) == labels
     confidence = probabilities.max(axis=1)
@@ -66,7 +68,7 @@ def calibrate(
             "top1": round(float(correct.mean()), 4),
             "top1_interval": [round(interval.low, 4), round(interval.high, 4)],
             "ece": round(expected_calibration_error(confidence, correct), 4),
-            "model": "float32 Keras",
+            "model": model,
             "answered_above_threshold": round(float(answered.mean()), 4),
             "accuracy_above_threshold": round(float(correct[answered].mean()), 4)
             if answered.any()

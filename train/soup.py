@@ -24,7 +24,7 @@ from train.files import write_json
 from train.fit import write_model
 from train.inference import MODEL_NAME, TrainedModel, predict_logits
 from train.run import read_identity
-from train.temperature import log_softmax
+from train.temperature import fit_temperature, log_softmax
 from train.votes import read_votes
 
 STEPS = 20
@@ -38,9 +38,10 @@ class Mixture:
     share: float
     """0 is the first run, 1 the second."""
     loss: float
-    """Cross-entropy at the temperature that was fitted for this mixture."""
+    """Cross-entropy at the temperature at which it is lowest for this mixture."""
     top1: float
     temperature: float
+    """Of the contract: that at which confidence and accuracy agree."""
     by_ferplus_majority: float | None
     """Accuracy by the majority of FER+ votes, where they were given."""
 
@@ -86,7 +87,8 @@ def soup(
             logits, labels, recipe.contract.answered_accuracy, HELD_OUT, pictures.digest()
         )
         found.append(calibration)
-        chosen = log_softmax(logits / calibration.temperature)[np.arange(len(labels)), labels]
+        lowest = fit_temperature(logits, labels)
+        chosen = log_softmax(logits / lowest)[np.arange(len(labels)), labels]
         majority = None
         if votes is not None:
             part = by_votes(votes, data.class_names, names, logits.argmax(axis=1))

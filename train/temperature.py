@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+BOUNDS = (0.05, 20.0)
+"""Lowest and highest temperature."""
+
 
 def log_softmax(logits: npt.NDArray) -> npt.NDArray[np.float64]:
     """(N, classes) -> (N, classes)."""
@@ -22,13 +25,35 @@ def fit_temperature(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float
         logits: (N, classes).
         labels: (N,) true classes.
     """
-    low, high = np.log(0.05), np.log(20.0)
+    low, high = np.log(BOUNDS)
     rows = np.arange(len(labels))
     for _ in range(4):
         grid = np.linspace(low, high, 41)
         losses = [-log_softmax(logits / np.exp(value))[rows, labels].mean() for value in grid]
         best = int(np.argmin(losses))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, 40)]
+    return float(np.exp((low + high) / 2))
+
+
+def match_confidence(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float:
+    """Temperature at which the mean confidence is the accuracy (Clarté et al. 2023, arXiv 2303.02644).
+
+    The likelihood of `fit_temperature` weighs every picture by how surely it is missed; where many labels
+    are wrong its temperature leaves the confidence too high.
+
+    Args:
+        logits: (N, classes).
+        labels: (N,) true classes.
+
+    Returns:
+        Temperature within `BOUNDS`; its end where no temperature does, as when all are right.
+    """
+    accuracy = (logits.argmax(axis=1) == labels).mean()
+    low, high = np.log(BOUNDS)
+    for _ in range(40):
+        middle = (low + high) / 2
+        confidence = np.exp(log_softmax(logits / np.exp(middle))).max(axis=1).mean()
+        low, high = (middle, high) if confidence > accuracy else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
