@@ -139,13 +139,15 @@ def _add_soup(verbs: argparse._SubParsersAction) -> None:
 
 def _add_restore(verbs: argparse._SubParsersAction) -> None:
     restore = verbs.add_parser(
-        "restore", help="a converted classifier as a Keras model again, to go on from with --start"
+        "restore", help="a converted model as a Keras model again, to go on from with --start"
     )
     restore.add_argument(
         "--model", required=True, metavar="NAME|FILE", help="released model or .tflite file"
     )
     restore.add_argument("--recipe", required=True, help="that it was trained with: a name or a .toml file")
-    restore.add_argument("--data", required=True, type=Path, help=DATA_HELP)
+    restore.add_argument(
+        "--data", required=True, type=Path, help=f"{DATA_HELP}; YOLO layout for a detector"
+    )
     restore.add_argument("--seed", type=_seed, default=0, help="that it was trained with; default 0")
     restore.add_argument("--out", required=True, type=Path, help="run folder for model.keras")
     restore.set_defaults(run=_restore)
@@ -263,6 +265,10 @@ def _soup(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
+    from train.detection.command import restore_if_detector
+
+    if restore_if_detector(options):
+        return
     recipe = _named_recipe(options)
     _start_keras(options.data)
     from train.commands import run_restore

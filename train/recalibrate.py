@@ -67,7 +67,7 @@ def recalibrate(
         answered_accuracy,
         HELD_OUT if split in HELD_OUT_PARTS else split or "all",
         pictures.digest(),
-        f"this file, {classifier.backend.name}",
+        f"this file, {classifier.backend.description}",
     )
     kept = {key: value for key, value in contract.validation.items() if key == "conversion"}
     calibrated = replace(

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.classifier import Classifier
+from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import DataError, EdgeFerError, UsageError
 from train.data import TrainingData
@@ -182,7 +183,7 @@ def fill(model: keras.Model, folded: Mapping[str, Folded], pictures: FloatArray)
 
 
 def _moments(
-    compute: Callable[[FloatArray], Any], pictures: FloatArray, batch: int = 256
+    compute: Callable[[FloatArray], Any], pictures: FloatArray, batch: int = 128
 ) -> list[tuple[FloatArray, FloatArray]]:
     """Mean and variance per channel of every output (N, H, W, C) of a function."""
     count, sums = 0, list[Any]()
@@ -240,16 +241,20 @@ def _feeding(layer: keras.Layer) -> Any:
     return layer.input._keras_history.operation
 
 
+def restored_contract(contract: ModelContract, sha256: str) -> ModelContract:
+    """The contract of a converted file without what the conversion put in.
+
+    Args:
+        sha256: of that file.
+    """
+    producer = {**contract.producer, "restored_from_sha256": sha256}
+    return replace(contract, graph_sha256="", self_test=None, quantization={}, producer=producer)
+
+
 def _write(
     model: keras.Model, released: Classifier, recipe: Recipe, prepared: TrainingData, out: Path, seed: int
 ) -> None:
-    contract = replace(
-        released.contract,
-        graph_sha256="",
-        self_test=None,
-        quantization={},
-        producer={**released.contract.producer, "restored_from_sha256": released.file.sha256},
-    )
+    contract = restored_contract(released.contract, released.file.sha256)
     write_model(out / MODEL_NAME, model, contract)
     digest = prepared.train.digest()
     if contract.producer.get("train_sha256") == digest:

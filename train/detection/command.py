@@ -1,11 +1,12 @@
-"""`python -m train fit` for recipes of task `detect`."""
+"""`python -m train fit` and `restore` for recipes of task `detect`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import DataError, UsageError
 from train.detection.recipe import TASK, detection_recipe
 from train.recipe import read_recipe
 
@@ -56,4 +57,29 @@ def fit_if_detector(options: argparse.Namespace) -> bool:
         deterministic=options.deterministic,
         start=getattr(options, "start", None),
     )
+    return True
+
+
+def restore_if_detector(options: argparse.Namespace) -> bool:
+    """Restore a detector if the recipe is that of one; returns whether it did.
+
+    Raises:
+        as `train.detection.restore.restore_detector`.
+    """
+    path, document = read_recipe(options.recipe)
+    if document.get("task") != TASK:
+        return False
+    recipe = detection_recipe(document, str(path))
+    if not options.data.exists():
+        raise DataError(f"{options.data}: no such file or folder")
+    from train.quiet import start_keras
+
+    start_keras()
+    from edge_runtime.classifier import resolve_model
+    from train.detection.restore import MODEL_NAME, restore_detector
+
+    model_file = resolve_model(options.model)
+    likeness = restore_detector(model_file, recipe, options.data, options.out, options.seed)
+    print(f"answers like {options.model}: correlation {likeness:.4f}")
+    print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
     return True
