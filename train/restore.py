@@ -86,9 +86,9 @@ def restore(model_file: Path, recipe: Recipe, data_path: Path, out: Path, option
             f"recipe {recipe.name!r} with this data takes {prepared.input.shape[1:]} and names "
             f"{', '.join(prepared.train.class_names)}"
         )
-    model = build_model(
-        recipe.model.architecture, contract.input.shape[1:], contract.outputs, **recipe.model.parameters
-    )
+    # Branches were merged when the model was handed over.
+    parameters = {name: value for name, value in recipe.model.parameters.items() if name != "branches"}
+    model = build_model(recipe.model.architecture, contract.input.shape[1:], contract.outputs, **parameters)
     rng = np.random.default_rng([options.seed, 11])
     images = prepared.train.images[rng.permutation(len(prepared.train))]
     pictures = fit_pictures(images[:MOMENT_PICTURES], contract.input)
@@ -128,9 +128,10 @@ def read_folded(graph: bytes, model: keras.Model) -> dict[str, Folded]:
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind not in (kinds.CONV_2D, kinds.FULLY_CONNECTED):
             continue
-        tensors = [subgraph.tensors[index] for index in (*operator.inputs[1:3], operator.outputs[0])]
+        indices = (*operator.inputs[1:3], operator.outputs[0])
+        tensors = [subgraph.tensors[index] for index in indices if index >= 0]
         names = _layer_names([tensor.name.decode() for tensor in tensors], model.name) & wanted
-        if len(names) != 1:
+        if len(names) != 1 or len(tensors) != 3:
             raise ValueError(
                 f"its operation {tensors[-1].name.decode()[:60]!r} is no layer of that network"
             )
