@@ -45,8 +45,8 @@ def run_soup(options: argparse.Namespace) -> None:
 
 def run_restore(options: argparse.Namespace, recipe: Recipe) -> None:
     fit_options = FitOptions(seed=options.seed)
-    agreement = restore(resolve_model(options.model), recipe, options.data, options.out, fit_options)
-    print(f"names the same class as {options.model} on {100 * agreement:.1f} % of the pictures tried")
+    likeness = restore(resolve_model(options.model), recipe, options.data, options.out, fit_options)
+    print(f"answers like {options.model}: correlation {likeness:.4f}")
     print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
 
 

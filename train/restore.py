@@ -24,6 +24,7 @@ from edge_runtime.contract import ModelContract
 from edge_runtime.datasets import fit_pictures
 from edge_runtime.errors import DataError, EdgeFerError, UsageError
 from train.data import TrainingData
+from train.distill import converted_logits
 from train.files import write_json
 from train.fit import FitOptions, load_prepared, write_model
 from train.inference import MODEL_NAME, predict_logits
@@ -35,8 +36,8 @@ from train.run import STATE_NAME, Identity
 MOMENT_PICTURES = 2048
 """Training pictures on which the moments are measured."""
 PROBES = 512
-"""Training pictures on which both forms must name the same."""
-LEAST_AGREEMENT = 0.97
+"""Training pictures on which both forms must answer alike."""
+LEAST_CORRELATION = 0.98
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -62,7 +63,7 @@ def restore(model_file: Path, recipe: Recipe, data_path: Path, out: Path, option
         model_file: `.tflite` file with a contract, int8 or float32.
 
     Returns:
-        Share of training pictures that both name the same.
+        Correlation of both forms' logits on training pictures.
 
     Raises:
         ContractError: no such file, damaged, or without a contract.
@@ -96,16 +97,16 @@ def restore(model_file: Path, recipe: Recipe, data_path: Path, out: Path, option
         fill(model, read_folded(released.file.data, model), pictures.astype(np.float32))
     except ValueError as error:
         raise UsageError(f"{model_file}: not the network of recipe {recipe.name!r} ({error})") from None
-    probes = images[:PROBES]
-    named = predict_logits(model, probes, contract.input).argmax(axis=1)
-    agreement = float((released.predict(list(probes)).argmax(axis=1) == named).mean())
-    if agreement < LEAST_AGREEMENT:
+    exact = predict_logits(model, images[:PROBES], contract.input)
+    rounded = converted_logits(released, fit_pictures(images[:PROBES], contract.input))
+    likeness = float(np.corrcoef(_centred(exact), _centred(rounded))[0, 1])
+    if not likeness >= LEAST_CORRELATION:
         raise RestoreError(
-            f"{model_file}: recipe {recipe.name!r} with its weights names the same class for only "
-            f"{100 * agreement:.1f} % of {len(probes)} pictures; give the recipe that it was trained with"
+            f"{model_file}: recipe {recipe.name!r} with its weights answers otherwise, correlation "
+            f"{likeness:.3f}; give the recipe that it was trained with"
         )
     _write(model, released, recipe, prepared, out, options.seed)
-    return agreement
+    return likeness
 
 
 def read_folded(graph: bytes, model: keras.Model) -> dict[str, Folded]:
@@ -181,6 +182,11 @@ def fill(model: keras.Model, folded: Mapping[str, Folded], pictures: FloatArray)
         norm.set_weights(
             [lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance]
         )
+
+
+def _centred(logits: npt.NDArray) -> npt.NDArray:
+    """Logits (N, classes) without the constant that softmax passes over, flat."""
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True)).reshape(-1)
 
 
 def _moments(

@@ -23,13 +23,12 @@ from train.files import write_atomically
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
 from train.quiet import without_greetings
-from train.restore import RestoreError, fill, read_folded, restored_contract
+from train.restore import LEAST_CORRELATION, RestoreError, fill, read_folded, restored_contract
 
 SCENES = 1024
 """Composed training scenes on which the moments are measured."""
 PROBES = 64
 """Scenes on which both forms must answer alike."""
-LEAST_CORRELATION = 0.98
 
 
 def restore_detector(
@@ -64,7 +63,7 @@ def restore_detector(
     except ValueError as error:
         raise UsageError(f"{model_file}: not the network of recipe {recipe.name!r} ({error})") from None
     likeness = _likeness(model, released, pictures[:PROBES])
-    if likeness < LEAST_CORRELATION:
+    if not likeness >= LEAST_CORRELATION:
         raise RestoreError(
             f"{model_file}: recipe {recipe.name!r} with its weights answers otherwise, correlation "
             f"{likeness:.3f}; give the recipe that it was trained with"
