@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from tests.train.support import (
 from train import distill as module
 from train.__main__ import main
 from train.distill import Distillation, DistillationLoss, accuracy
-from train.fit import FitOptions
+from train.fit import FitOptions, load_prepared
 from train.inference import load_trained
 from train.recipe import load_recipe
 
@@ -76,6 +77,23 @@ def test_interrupted_distillation_equals_uninterrupted(
     assert main([*verb, "--out", str(tmp_path / "cut"), "--temperature", "2"]) == 1
     assert "holds a run of another recipe" in capsys.readouterr().err
     assert main([*verb, "--out", str(tmp_path / "cut"), "--share", "2"]) == 2
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_answers_are_those_to_a_view_and_its_mirror_image(tmp_path: Path, flip: bool) -> None:
+    recipe = load_recipe(str(write_recipe(tmp_path / "tiny.toml")))
+    recipe = replace(recipe, augment=replace(recipe.augment, flip=flip))
+    data = write_npz(tmp_path / "faces.npz", faces())
+    prepared = load_prepared(recipe, data, FitOptions())
+
+    def sides(pictures: np.ndarray) -> np.ndarray:
+        """One class for what is bright on the left, one on the right."""
+        left, right = np.split(pictures, 2, axis=2)
+        return np.stack([left.mean(axis=(1, 2, 3)), right.mean(axis=(1, 2, 3))], axis=1)
+
+    teacher = module.Teacher(tmp_path, SimpleNamespace(), "digest", sides)  # type: ignore[arg-type]
+    answers = module._answers(0, [teacher], prepared, recipe, Distillation(), 0, [tmp_path])
+    assert bool(np.allclose(answers, 0.5, atol=1e-5)) == flip
 
 
 def test_a_student_learns_in_16_bits_from_a_teacher_in_32(
