@@ -75,6 +75,7 @@ def recalibrate(
         temperature=chosen.temperature,
         uncertain_below=chosen.uncertain_below,
         validation={**chosen.validation, **kept},
+        producer={**contract.producer, "calibrated_from_sha256": classifier.file.sha256},
     )
     content = classifier.file.data
     if model_file.suffix == ".onnx":

@@ -54,6 +54,7 @@ def test_confidence_meets_the_accuracy_on_the_split(
     assert after.contract.temperature != before.contract.temperature
     assert after.contract.uncertain_below == 0.0
     assert after.contract.validation["n"] == 175
+    assert after.contract.producer["calibrated_from_sha256"] == before.file.sha256
     assert after.contract.validation["conversion"] == before.contract.validation["conversion"]
     assert np.array_equal(after.predict(images).argmax(axis=1), before.predict(images).argmax(axis=1))
 
