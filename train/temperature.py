@@ -38,8 +38,7 @@ def fit_temperature(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float
 def match_confidence(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float:
     """Temperature at which the mean confidence is the accuracy (Clarté et al. 2023, arXiv 2303.02644).
 
-    The likelihood of `fit_temperature` weighs every picture by how surely it is missed; where many labels
-    are wrong its temperature leaves the confidence too high.
+    `fit_temperature` weighs every picture by how surely it is missed; where labels are wrong the two differ.
 
     Args:
         logits: (N, classes).
