@@ -38,7 +38,7 @@ def fit_temperature(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float
 def match_confidence(logits: npt.NDArray, labels: npt.NDArray[np.int64]) -> float:
     """Temperature at which the mean confidence is the accuracy (Clarté et al. 2023, arXiv 2303.02644).
 
-    `fit_temperature` weighs every picture by how surely it is missed; where labels are wrong the two differ.
+    `fit_temperature` weighs every picture by how surely it is missed; with wrong labels the two differ.
 
     Args:
         logits: (N, classes).
