@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -16,7 +16,7 @@ import cv2
 from edge_runtime.classifier import Classifier, self_test
 from edge_runtime.commands.settings import check, configuration, pipeline_settings, source_options
 from edge_runtime.config import Config
-from edge_runtime.detectors import load_detector
+from edge_runtime.detectors import Detector, load_detector
 from edge_runtime.draw import annotate, check_image_path, write_image
 from edge_runtime.errors import EdgeFerError
 from edge_runtime.events import EventSettings
@@ -76,6 +76,32 @@ class Views:
             onlooker.look(frame, record)
 
 
+@dataclass(frozen=True)
+class Models:
+    """What a run has loaded; it outlives a reload that finds its files damaged or gone."""
+
+    classifier: Classifier
+    detector: Detector
+
+    @classmethod
+    def load(cls, config: Config) -> Models:
+        """Load both and run their self-tests.
+
+        Raises:
+            EdgeFerError: one cannot be loaded here, or computes something else.
+        """
+        model = config.model
+        classifier = Classifier.load(model.name, model.backend, model.threads, model.flip_average)
+        self_test(classifier)
+        detector = load_detector(config.detector.name)
+        if isinstance(detector, SelfTesting):
+            detector.self_test()
+        return cls(classifier, detector)
+
+    def close(self) -> None:
+        self.classifier.close()
+
+
 class _Reload(BaseException):
     """SIGHUP came: read the configuration again."""
 
@@ -96,14 +122,21 @@ def run(args: argparse.Namespace) -> int:
     config = configuration(args)
     signals = {signal.SIGHUP: _Reload, signal.SIGTERM: _Terminate, signal.SIGINT: KeyboardInterrupt}
     interrupts = Interrupts(signals, ends=(_Terminate, KeyboardInterrupt))
+    models: Models | None = None
     with interrupts.raising():
         reload = False
         while True:
             try:
-                if reload:
-                    config = _read_again(args, config)
+                if models is None:
+                    models = Models.load(config)
+                elif reload:
+                    fresh = _read_again(args)
                     reload = False
-                return _watch(config, args, interrupts)
+                    if fresh is not None:
+                        with interrupts.held():
+                            models.close()
+                            config, models = fresh
+                return _watch(config, models, args, interrupts)
             except _Terminate:
                 return 0
             except _Reload:
@@ -111,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
                 reload = True
 
 
-def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> int:
+def _watch(config: Config, models: Models, args: argparse.Namespace, interrupts: Interrupts) -> int:
     cv2.setNumThreads(config.model.threads)
     snapshot = Snapshot() if args.annotate else None
     notifier = Notifier()
@@ -120,13 +153,7 @@ def _watch(config: Config, args: argparse.Namespace, interrupts: Interrupts) -> 
         def at_end(close: Callable[[], None]) -> None:
             stack.callback(_whole, interrupts, close)
 
-        model = config.model
-        classifier = Classifier.load(model.name, model.backend, model.threads, model.flip_average)
-        at_end(classifier.close)
-        self_test(classifier)
-        detector = load_detector(config.detector.name)
-        if isinstance(detector, SelfTesting):
-            detector.self_test()
+        classifier, detector = models.classifier, models.detector
         always = snapshot is not None or classifier.contract.input.color == "rgb"
         views = Views(snapshot)
         sinks: list[Sink] = []
@@ -180,16 +207,17 @@ def _whole(interrupts: Interrupts, close: Callable[[], None]) -> None:
         close()
 
 
-def _read_again(args: argparse.Namespace, running: Config) -> Config:
-    """The new configuration; the running one where the new one is wrong."""
+def _read_again(args: argparse.Namespace) -> tuple[Config, Models] | None:
+    """The new configuration and its models; None where one of them is wrong."""
     try:
         config = configuration(args)
         check(config)
+        models = Models.load(config)
     except (EdgeFerError, OSError) as error:
-        _say(f"error: {error}; going on with the settings before")
-        return running
+        _say(f"error: {error}; going on with the settings and models before")
+        return None
     _say("configuration read again")
-    return config
+    return config, models
 
 
 def summary(totals: Totals) -> str:

@@ -80,7 +80,9 @@ def test_service_reloads_on_hup_and_ends_cleanly_on_term(
         for count, mistake in enumerate(mistakes, 1):
             settings.write_text(mistake)
             process.send_signal(signal.SIGHUP)
-            wait_for(lambda wanted=count: log.read_text().count("with the settings before") == wanted)
+            wait_for(
+                lambda wanted=count: log.read_text().count("with the settings and models before") == wanted
+            )
             assert [manager.recv(64) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

@@ -109,10 +109,11 @@ def test_a_model_file_may_change_under_a_run(start: Starter, tiny: str, tmp_path
         assert len(set(models)) == 2
         assert sorted(models, key=models.index) == models
     else:
-        assert running.process.wait(TIMEOUT_S) == 1
-        refused, error = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
-        # The settings before name the same file, which they cannot do without either.
-        assert refused.endswith("going on with the settings before")
+        running.wait_for_log("going on with the settings and models before")
+        seen = lines(out)
+        running.wait_until(lambda: lines(out) > seen + 3)
+        assert running.end() == 0
+        (error,) = [line for line in running.log.splitlines() if line.startswith("edge-fer: error:")]
         assert str(model) in error
         assert len({record["model"] for record in records(out)}) == 1
     assert "Traceback" not in running.log
