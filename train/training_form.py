@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from train.fewpixels import ProductGradientConv2D, has_slow_gradient
 from train.fused import FusedBatchNormalization, fusible
 from train.strided import SubsampledConv2D, has_faulty_gradient
 
@@ -21,12 +22,18 @@ def in_training_form(model: Any) -> Any:
             kinds[layer.name] = SubsampledConv2D
         elif fusible(layer):
             kinds[layer.name] = FusedBatchNormalization
+        elif has_slow_gradient(layer):
+            kinds[layer.name] = ProductGradientConv2D
     return _with_kinds(model, kinds)
 
 
 def in_stock_layers(model: Any) -> Any:
     """The model to hand over, of Keras' own layers again."""
-    stock = {SubsampledConv2D: layers.Conv2D, FusedBatchNormalization: layers.BatchNormalization}
+    stock = {
+        SubsampledConv2D: layers.Conv2D,
+        ProductGradientConv2D: layers.Conv2D,
+        FusedBatchNormalization: layers.BatchNormalization,
+    }
     return _with_kinds(
         model, {layer.name: stock[type(layer)] for layer in model.layers if type(layer) in stock}
     )

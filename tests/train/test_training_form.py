@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import tensorflow
 from keras import Input, Model, layers, losses, mixed_precision, optimizers
 
+from train.fewpixels import ProductGradientConv2D
 from train.fused import FusedBatchNormalization
 from train.strided import SubsampledConv2D
 from train.training_form import in_stock_layers, in_training_form
@@ -96,3 +98,44 @@ def test_frozen_normalization_keeps_its_averages() -> None:
     model(np.ones((2, 8, 8, 3), np.float32), training=True)
     after = model.get_layer("inner").get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 8, 11, 12])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_kernel_learns_by_products_what_it_learns_by_convolution(size: int, strides: int) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(3, size, size, 5)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 5, 4)).astype(np.float32)
+    layer = ProductGradientConv2D(4, 3, strides=strides, padding="same")
+    layer.build(pixels.shape)
+    layer.set_weights([kernel, np.zeros(4, np.float32)])
+    inputs = tensorflow.constant(pixels)
+    with tensorflow.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        wanted = tensorflow.nn.conv2d(inputs, layer.kernel, strides, "SAME")
+        outputs = layer(inputs)
+        pull = rng.normal(size=outputs.shape).astype(np.float32)
+        losses = [tensorflow.reduce_sum(outputs * pull), tensorflow.reduce_sum(wanted * pull)]
+    assert np.asarray(outputs) == pytest.approx(np.asarray(wanted), abs=1e-5)
+    for variable in (inputs, layer.kernel.value):
+        ours, theirs = (np.asarray(tape.gradient(loss, variable)) for loss in losses)
+        assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_products_stand_in_where_pictures_are_small_and_channels_many() -> None:
+    mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        inputs = Input((16, 16, 8))
+        x = layers.Conv2D(128, 3, padding="same", name="large")(inputs)
+        x = layers.Conv2D(128, 3, strides=2, padding="same", name="small")(x)
+        x = layers.Conv2D(64, 3, padding="same", name="narrow")(x)
+        x = layers.Conv2D(128, 3, name="valid")(x)
+        model = Model(inputs, layers.Conv2D(128, 1, padding="same", name="pointwise")(x))
+        training = in_training_form(model)
+    finally:
+        mixed_precision.set_global_policy("float32")
+    assert [layer.name for layer in training.layers if type(layer) is ProductGradientConv2D] == ["small"]
+    stock = in_stock_layers(training)
+    assert {type(layer) for layer in stock.layers if layer.weights} == {layers.Conv2D}
+    exact = Model(inputs, layers.Conv2D(128, 3, strides=2, padding="same")(inputs))
+    assert in_training_form(exact) is exact
