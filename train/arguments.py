@@ -155,9 +155,12 @@ def _add_restore(verbs: argparse._SubParsersAction) -> None:
 
 def _add_calibrate(verbs: argparse._SubParsersAction) -> None:
     calibrate = verbs.add_parser(
-        "calibrate", help="choose temperature and threshold of a converted classifier anew"
+        "calibrate", help="choose temperature and threshold of a converted model anew"
     )
     calibrate.add_argument("--model", required=True, metavar="NAME|FILE", help="released or converted file")
+    calibrate.add_argument(
+        "--recipe", help="of a detector, whose threshold and second look it chooses; a name or a .toml file"
+    )
     calibrate.add_argument("--data", required=True, type=Path, help=DATA_HELP)
     calibrate.add_argument(
         "--split", default="", help="split of the data, or held-out: what --run held out (default: all)"
@@ -277,6 +280,10 @@ def _restore(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
+    from train.detection.command import calibrate_if_detector
+
+    if calibrate_if_detector(options):
+        return
     _start_keras(options.data)
     from train.commands import run_calibrate
 

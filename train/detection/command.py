@@ -1,4 +1,4 @@
-"""`python -m train fit` and `restore` for recipes of task `detect`."""
+"""`python -m train fit`, `restore` and `calibrate` for recipes of task `detect`."""
 
 from __future__ import annotations
 
@@ -82,4 +82,44 @@ def restore_if_detector(options: argparse.Namespace) -> bool:
     likeness = restore_detector(model_file, recipe, options.data, options.out, options.seed)
     print(f"answers like {options.model}: correlation {likeness:.4f}")
     print(f"wrote {options.out / MODEL_NAME}", file=sys.stderr)
+    return True
+
+
+def calibrate_if_detector(options: argparse.Namespace) -> bool:
+    """Choose a detector's threshold anew if a recipe of one was given; returns whether it was.
+
+    Raises:
+        UsageError: a recipe of no detector, or an option that means nothing to detectors; otherwise as
+            `train.detection.recalibrate.recalibrate_detector`.
+    """
+    if options.recipe is None:
+        return False
+    path, document = read_recipe(options.recipe)
+    if document.get("task") != TASK:
+        raise UsageError(f"{path}: is no detector's; a classifier is calibrated without --recipe")
+    recipe = detection_recipe(document, str(path))
+    for name, value in (("split", options.split), ("run", options.origin)):
+        if value:
+            raise UsageError(
+                f"recipe {recipe.name!r} says what a detector is calibrated on; leave --{name} out"
+            )
+    if not options.data.exists():
+        raise DataError(f"{options.data}: no such file or folder")
+    from train.quiet import start_keras
+
+    start_keras()
+    from edge_runtime.classifier import resolve_model
+    from train.detection.recalibrate import recalibrate_detector
+
+    model_file = resolve_model(options.model)
+    threshold, figures = recalibrate_detector(model_file, recipe, options.data, options.out)
+    print(f"score threshold {threshold}")
+    if figures is not None:
+        low, high = figures.recall_tall_interval
+        print(
+            f"{recipe.data.validation_split}: average precision {figures.average_precision:.1%}, "
+            f"recall {figures.recall_tall:.1%} [{low:.1%}, {high:.1%}] of {figures.tall_faces} tall faces; "
+            f"{figures.false_alarms} alarms in {figures.empty_pictures} pictures without people"
+        )
+    print(f"wrote {options.out}", file=sys.stderr)
     return True

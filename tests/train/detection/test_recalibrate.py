@@ -1,0 +1,100 @@
+"""Another threshold and second look for a converted detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("ai_edge_litert")
+
+from edge_runtime.detectors.edge import EdgeDetector
+from tests.train.detection.support import RECIPE, boxed_images, write_yolo
+from train.__main__ import main
+
+pytestmark = pytest.mark.host
+
+NAME = "edge-face"
+CONTRACT = """
+[contract]
+alarms_per_picture = {rate}
+second_look = {{ score_threshold = 0.15, most = 20, face_share = 0.5 }}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with pictures and recipes that allow different rates of alarms."""
+    write_yolo(tmp_path / "faces", boxed_images(24))
+    for name, rate in (("strict", 0.0), ("lax", 0.5)):
+        (tmp_path / f"{name}.toml").write_text(RECIPE + CONTRACT.format(rate=rate))
+    (tmp_path / "roomless.toml").write_text(RECIPE.replace('alarm_prefix = "room_"\n', ""))
+    (tmp_path / "elsewhere.toml").write_text(RECIPE.replace('"room_"', '"hall_"'))
+    (tmp_path / "classifier.toml").write_text('description = "none"\n')
+    return tmp_path
+
+
+def calibrate(place: Path, recipe: str, *more: str, out: str = "mine.tflite", model: str = NAME) -> int:
+    verb = ["calibrate", "--model", model, "--recipe", str(place / f"{recipe}.toml")]
+    return main([*verb, "--data", str(place / "faces"), "--out", str(place / out), *more])
+
+
+def test_threshold_keeps_to_the_rate_of_alarms(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    released = EdgeDetector.load(NAME)
+    thresholds = {}
+    data = boxed_images(24)
+    rooms = data.select(data.named(("room_",)) & (data.splits == "Training"))
+    for recipe, rate in (("strict", 0.0), ("lax", 0.5)):
+        assert calibrate(place, recipe, out=f"{recipe}.tflite") == 0
+        assert "average precision" in capsys.readouterr().out
+        detector = EdgeDetector.load(place / f"{recipe}.tflite")
+        thresholds[recipe] = detector.decoding.score_threshold
+        look = detector.decoding.second_look
+        assert look is not None
+        assert (look.score_threshold, look.most, look.face_share) == (0.15, 20, 0.5)
+        alarms = sum(len(detector.detect(room)) for room in rooms.images)
+        assert alarms <= rate * len(rooms)
+        contract = detector.contract
+        assert contract.graph_sha256 == released.contract.graph_sha256
+        assert contract.producer["calibrated_from_sha256"] == released.file.sha256
+        assert contract.validation["conversion"] == released.contract.validation["conversion"]
+        assert contract.validation["false_alarms"] == alarms
+        assert detector.decoding.box_map == released.decoding.box_map
+    # Without a single alarm allowed, the threshold is above all that the rooms are answered with.
+    loose = EdgeDetector.load(place / "lax.tflite", score_threshold=0.02)
+    highest = max(
+        scores.max(initial=0) for scores in (loose.detect_boxes(room)[1] for room in rooms.images)
+    )
+    assert thresholds["strict"] == pytest.approx(np.clip(highest, 0.1, 0.9), abs=1e-3)
+    assert thresholds["strict"] >= thresholds["lax"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "out", "model", "reason"),
+    [
+        ("roomless", [], "a.tflite", NAME, "has no alarm_prefix"),
+        ("elsewhere", [], "a.tflite", NAME, "no pictures hall_* of split Training"),
+        ("classifier", [], "a.tflite", NAME, "a classifier is calibrated without --recipe"),
+        ("lax", ["--split", "Training"], "a.tflite", NAME, "leave --split out"),
+        ("lax", ["--run", "runs/a"], "a.tflite", NAME, "leave --run out"),
+        ("lax", [], "a.onnx", NAME, "--out must end in .tflite"),
+        ("lax", [], "a.tflite", "edge-fer-nano", "a detection model is needed here"),
+        ("none", [], "a.tflite", NAME, "none.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    recipe: str,
+    more: list[str],
+    out: str,
+    model: str,
+    reason: str,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert calibrate(place, recipe, *more, out=out, model=model) in (1, 2)
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+    assert not (place / out).exists()
