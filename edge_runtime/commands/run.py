@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
             try:
                 if models is None:
                     models = Models.load(config)
-                elif reload:
+                if reload:
                     fresh = _read_again(args)
                     reload = False
                     if fresh is not None:
