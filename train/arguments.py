@@ -83,6 +83,16 @@ def _add_distill(verbs: argparse._SubParsersAction) -> None:
     distill.add_argument("--temperature", type=float, default=3.0, help="softens the answers (default 3)")
     distill.add_argument("--share", type=float, default=0.7, help="weight of the answers (default 0.7)")
     distill.add_argument("--views", type=int, default=8, help="fixed augmentations per picture (default 8)")
+    distill.add_argument(
+        "--unlabelled",
+        action="append",
+        default=[],
+        metavar="FOLDER|VIDEO",
+        help="pictures without labels: learn the answers to the faces found in them, too; may be repeated",
+    )
+    distill.add_argument(
+        "--detector", default="edge", help="finds these faces (default edge); none: the pictures are faces"
+    )
     distill.set_defaults(run=_distill)
 
 
@@ -359,7 +369,16 @@ def _distill(options: argparse.Namespace) -> None:
     from train.distill import Distillation, distill
 
     settings = Distillation(options.temperature, options.share, options.views)
-    distill(recipe, options.teacher, options.data, options.out, settings, _fit_options(options))
+    distill(
+        recipe,
+        options.teacher,
+        options.data,
+        options.out,
+        settings,
+        _fit_options(options),
+        options.unlabelled,
+        options.detector,
+    )
 
 
 def _start_keras(data: Path | None = None, model: Path | None = None) -> None:

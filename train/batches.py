@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.datasets import fit_pictures
+from edge_runtime.datasets.base import UNLABELLED
 from train.augment import augment_batch, mixup
 from train.data import TrainingData, class_weights
 from train.recipe import Recipe
@@ -29,7 +30,10 @@ class EpochBatches(keras.utils.PyDataset):
         self._targets = task_targets(data.targets, recipe)
         self._weights = None
         if recipe.train.class_weights:
-            self._weights = class_weights(data.train.labels, data.targets.shape[1])[data.train.labels]
+            labelled = data.train.labels != UNLABELLED
+            labels = data.train.labels[labelled]
+            self._weights = np.ones(len(labelled), np.float32)
+            self._weights[labelled] = class_weights(labels, data.targets.shape[1])[labels]
         self._augment = recipe.augment
         self._batch_size = min(recipe.train.batch_size, len(data.train))
         self._seed = seed

@@ -3,7 +3,8 @@
 Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531). The teachers answer once per picture and
 view, a view being one fixed augmentation, instead of in every step; the answers are kept in the run
 folder. The student sees the views in turn, mirrored at random where the recipe mirrors; there the teachers'
-answer is the mean of those to the view and to its mirror image.
+answer is the mean of those to the view and to its mirror image. Faces without labels may stand beside the
+data: of them the teachers' answers are all that is learned.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from keras import ops
 from tqdm import tqdm
 
 from edge_runtime.classifier import Classifier, resolve_model
-from edge_runtime.contract import ModelContract
+from edge_runtime.contract import CropSpec, ModelContract
 from edge_runtime.datasets import fit_pictures
+from edge_runtime.datasets.base import UNLABELLED
+from edge_runtime.detectors import load_detector
 from edge_runtime.errors import DataError, UsageError
 from train.augment import augment_batch
 from train.batches import EpochBatches, FloatArray
@@ -48,6 +51,7 @@ from train.recipe import Recipe
 from train.run import Identity, RunFolder
 from train.sections import ScheduleSection
 from train.temperature import log_softmax
+from train.unlabelled import find_faces, with_unlabelled
 
 BATCH = 256
 SMALLEST = 1e-30
@@ -89,16 +93,22 @@ def distill(
     out: Path,
     settings: Distillation,
     options: FitOptions,
+    unlabelled: Sequence[str] = (),
+    detector: str = "edge",
 ) -> Path:
     """Train the student of a recipe, or resume, and write its `model.keras` to `out`.
 
     Args:
         teachers: run folders, `.keras` files, converted models or names of released ones; their
             probabilities are averaged.
+        unlabelled: recordings and folders of pictures whose faces are learned from as well, see
+            `train.unlabelled.find_faces`.
+        detector: what finds them, as `edge_runtime.detectors.load_detector` takes it.
 
     Raises:
         UsageError: a teacher with other labels, or a student with one sigmoid.
-        DataError: as `fit`.
+        DataError: as `fit`, or no face in `unlabelled`.
+        SourceError: one of `unlabelled` cannot be read.
     """
     prepare_devices(recipe, options)
     prepared = load_prepared(recipe, data_path, options)
@@ -107,27 +117,34 @@ def distill(
         tasks = {teacher.contract.task, recipe.model.task}
         if teacher.contract.labels != prepared.train.class_names or tasks != {"softmax"}:
             raise UsageError(f"{teacher.path}: a teacher and its student need the same softmax labels")
-    extra = {
+    extra: dict[str, Any] = {
         "teachers_sha256": [teacher.sha256 for teacher in loaded],
         "distillation": [settings.temperature, settings.share, settings.views],
         **extra_identity(recipe, options),
     }
+    pictures = prepared
+    if unlabelled:
+        crop = CropSpec(recipe.contract.crop_margin, recipe.contract.crop_offset_y)
+        faces = find_faces(unlabelled, load_detector(detector), crop, prepared.input)
+        pictures = with_unlabelled(prepared, faces)
+        extra["unlabelled_sha256"] = hashlib.sha256(faces.tobytes()).hexdigest()
     identity = Identity(recipe, options.seed, prepared.train.digest(), extra)
     run = RunFolder(out, identity)
     # A folder that holds another run is refused before the teachers work for it.
     run.checkpoint()
     folders = [out] if options.start is None else [out, model_path(options.start).parent]
     answers = [
-        _answers(view, loaded, prepared, recipe, settings, options.seed, folders)
+        _answers(view, loaded, pictures, recipe, settings, options.seed, folders)
         for view in range(settings.views)
     ]
+    pictures = _answered(pictures, answers, settings.temperature)
     # Clearing forgets what is computed in, too.
     policy = keras.mixed_precision.dtype_policy()
     keras.backend.clear_session()
     keras.mixed_precision.set_global_policy(policy)
     job = replace(
-        recipe_job(recipe, prepared, run, options),
-        make_batches=lambda epoch: _DistillBatches(prepared, recipe, options.seed, answers, epoch),
+        recipe_job(recipe, pictures, run, options),
+        make_batches=lambda epoch: _DistillBatches(pictures, recipe, options.seed, answers, epoch),
         compile=partial(_compile, settings),
     )
     return finish(recipe, prepared, train(job), run, identity, options.calibration)
@@ -239,6 +256,18 @@ def _kept_answers(path: Path, digest: str) -> FloatArray | None:
             return np.asarray(archive["probabilities"], np.float32)
     except (ValueError, OSError, KeyError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it to ask the teachers again") from None
+
+
+def _answered(data: TrainingData, answers: Sequence[FloatArray], temperature: float) -> TrainingData:
+    """The data with the teachers' mean answer, softened no more, where a picture has no label."""
+    none = data.train.labels == UNLABELLED
+    if not none.any():
+        return data
+    # Undoes the softening of one teacher's answers, and nearly that of a mean.
+    plain = np.mean([answer[none] ** temperature for answer in answers], axis=0)
+    targets = data.targets.copy()
+    targets[none] = plain / plain.sum(axis=1, keepdims=True)
+    return replace(data, targets=targets)
 
 
 def _soft(teacher: Teacher, pictures: FloatArray, temperature: float) -> npt.NDArray[np.float64]:

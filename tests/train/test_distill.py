@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -25,10 +27,13 @@ from tests.train.support import (
 )
 from train import distill as module
 from train.__main__ import main
+from train.batches import EpochBatches
+from train.data import TrainingData
 from train.distill import Distillation, DistillationLoss, accuracy
 from train.fit import FitOptions, load_prepared
 from train.inference import load_trained
 from train.recipe import load_recipe
+from train.unlabelled import with_unlabelled
 
 pytestmark = pytest.mark.host
 
@@ -114,6 +119,50 @@ def test_a_student_learns_in_16_bits_from_a_teacher_in_32(
     trained_in = keras.saving.load_model(next(student.glob("checkpoint-*.keras")))
     assert trained_in.get_layer("stem_conv").compute_dtype == "bfloat16"
     assert load_trained(student).model.get_layer("stem_conv").compute_dtype == "float32"
+
+
+def test_faces_without_labels_are_learned_from_as_the_teachers_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compute_eagerly(monkeypatch)
+    data, recipe = write_npz(tmp_path / "faces.npz", faces()), write_recipe(tmp_path / "tiny.toml", RECIPE)
+    (tmp_path / "own").mkdir()
+    for index, picture in enumerate(faces(count=20, seed=1).images):
+        cv2.imwrite(str(tmp_path / "own" / f"{index}.png"), picture)
+    base = ["--recipe", str(recipe), "--data", str(data), "--deterministic", "--epochs", "1"]
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    assert main(["fit", *base, "--out", str(teacher)]) == 0
+    seen: list[tuple[int, np.ndarray]] = []
+    batches = module._DistillBatches
+
+    def watched(data: TrainingData, *others: Any) -> Any:
+        seen.append((len(data.train), data.targets))
+        return batches(data, *others)
+
+    monkeypatch.setattr(module, "_DistillBatches", watched)
+    verb = ["distill", *base, "--teacher", str(teacher), "--views", "2", "--temperature", "1"]
+    verb += ["--out", str(student)]
+    assert main([*verb, "--unlabelled", str(tmp_path / "own"), "--detector", "none"]) == 0
+    labelled = len(load_prepared(load_recipe(str(recipe)), data, FitOptions()).train)
+    assert seen[0][0] == labelled + 20
+    views = [np.load(student / f"teachers-0{view}.npz")["probabilities"] for view in range(2)]
+    assert np.allclose(seen[0][1][labelled:], np.mean(views, axis=0)[labelled:], atol=1e-6)
+    # What was held out is still told from what was not, and the run is known by its faces.
+    assert main(["evaluate", "--model", str(student), "--data", str(data), "--split", "held-out"]) == 0
+    assert main(verb) == 1
+    assert "holds a run of another recipe" in capsys.readouterr().err
+
+
+def test_classes_are_weighed_without_the_pictures_that_have_none(tmp_path: Path) -> None:
+    recipe = load_recipe(str(write_recipe(tmp_path / "tiny.toml")))
+    recipe = replace(recipe, train=replace(recipe.train, class_weights=True))
+    prepared = load_prepared(recipe, write_npz(tmp_path / "faces.npz", faces()), FitOptions())
+    count = len(prepared.train)
+    own = with_unlabelled(prepared, faces(count=20, seed=1).images)
+    weights = EpochBatches(own, recipe, seed=0)._weights
+    assert weights is not None
+    assert np.array_equal(weights[:count], EpochBatches(prepared, recipe, seed=0)._weights)
+    assert (weights[count:] == 1).all()
 
 
 def test_a_teacher_with_one_sigmoid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
