@@ -84,6 +84,13 @@ def _add_distill(verbs: argparse._SubParsersAction) -> None:
     distill.add_argument("--share", type=float, default=0.7, help="weight of the answers (default 0.7)")
     distill.add_argument("--views", type=int, default=8, help="fixed augmentations per picture (default 8)")
     distill.add_argument(
+        "--first-view",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of the first augmentation: another round sees others (default 0)",
+    )
+    distill.add_argument(
         "--unlabelled",
         action="append",
         default=[],
@@ -368,7 +375,7 @@ def _distill(options: argparse.Namespace) -> None:
     _start_keras(options.data, options.start)
     from train.distill import Distillation, distill
 
-    settings = Distillation(options.temperature, options.share, options.views)
+    settings = Distillation(options.temperature, options.share, options.views, options.first_view)
     distill(
         recipe,
         options.teacher,

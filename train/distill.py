@@ -68,10 +68,23 @@ class Distillation:
     """Weight of the teachers' answers in the loss; the rest is the data's labels."""
     views: int = 8
     """Fixed augmentations per picture."""
+    first_view: int = 0
+    """Number of the first; those of other numbers are other augmentations."""
 
     def __post_init__(self) -> None:
-        if not (self.temperature > 0 and 0 < self.share <= 1 and self.views >= 1):
-            raise UsageError("distill needs --temperature > 0, --share in 0..1 and --views >= 1")
+        if not (self.temperature > 0 and 0 < self.share <= 1 and self.views >= 1 and self.first_view >= 0):
+            raise UsageError(
+                "distill needs --temperature > 0, --share in 0..1, --views >= 1 and --first-view >= 0"
+            )
+
+    def numbers(self) -> range:
+        """Of the views."""
+        return range(self.first_view, self.first_view + self.views)
+
+    def to_json(self) -> list[float]:
+        """What identifies it in a run."""
+        told = [self.temperature, self.share, self.views]
+        return [*told, self.first_view] if self.first_view else told
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ def distill(
             raise UsageError(f"{teacher.path}: a teacher and its student need the same softmax labels")
     extra: dict[str, Any] = {
         "teachers_sha256": [teacher.sha256 for teacher in loaded],
-        "distillation": [settings.temperature, settings.share, settings.views],
+        "distillation": settings.to_json(),
         **extra_identity(recipe, options),
     }
     pictures = prepared
@@ -135,7 +148,7 @@ def distill(
     folders = [out] if options.start is None else [out, model_path(options.start).parent]
     answers = [
         _answers(view, loaded, pictures, recipe, settings, options.seed, folders)
-        for view in range(settings.views)
+        for view in settings.numbers()
     ]
     pictures = _answered(pictures, answers, settings.temperature)
     # Clearing forgets what is computed in, too.
@@ -144,7 +157,9 @@ def distill(
     keras.mixed_precision.set_global_policy(policy)
     job = replace(
         recipe_job(recipe, pictures, run, options),
-        make_batches=lambda epoch: _DistillBatches(pictures, recipe, options.seed, answers, epoch),
+        make_batches=lambda epoch: _DistillBatches(
+            pictures, recipe, options.seed, answers, epoch, settings.first_view
+        ),
         compile=partial(_compile, settings),
     )
     return finish(recipe, prepared, train(job), run, identity, options.calibration)
@@ -208,7 +223,7 @@ def _answers(
     parts = []
     progress = tqdm(
         range(0, count, BATCH),
-        desc=f"teachers, view {view + 1}/{settings.views}",
+        desc=f"teachers, view {view - settings.first_view + 1}/{settings.views}",
         file=sys.stderr,
         leave=False,
     )
@@ -234,11 +249,13 @@ def answers_digest(
     seed: int,
 ) -> str:
     """SHA-256 of all that the teachers' answers depend on: a longer schedule asks nobody again."""
+    # Mixing comes after the answers.
+    changes = {name: value for name, value in asdict(recipe.augment).items() if name != "mixup"}
     parts = {
         "teachers": [teacher.sha256 for teacher in teachers],
         "mirrored": recipe.augment.flip,
         "temperature": settings.temperature,
-        "augment": asdict(recipe.augment),
+        "augment": changes,
         "input": asdict(prepared.input),
         "data": prepared.train.digest(),
         "seed": seed,
@@ -303,12 +320,13 @@ class _DistillBatches(EpochBatches):
         seed: int,
         answers: Sequence[FloatArray],
         epoch: int,
+        first_view: int = 0,
     ) -> None:
         super().__init__(data, recipe, seed, epoch)
-        self._data, self._recipe, self._answers = data, recipe, answers
+        self._data, self._recipe, self._answers, self._first = data, recipe, answers, first_view
 
     def _pictures(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        view = self._epoch % len(self._answers)
+        view = self._first + self._epoch % len(self._answers)
         pictures = view_pictures(self._data, self._recipe, rows, view, self._seed)
         if self._recipe.augment.flip:
             mirrored = rng.random(len(pictures)) < 0.5

@@ -29,10 +29,10 @@ from train import distill as module
 from train.__main__ import main
 from train.batches import EpochBatches
 from train.data import TrainingData
-from train.distill import Distillation, DistillationLoss, accuracy
+from train.distill import Distillation, DistillationLoss, accuracy, view_pictures
 from train.fit import FitOptions, load_prepared
 from train.inference import load_trained
-from train.recipe import load_recipe
+from train.recipe import Recipe, load_recipe
 from train.unlabelled import with_unlabelled
 
 pytestmark = pytest.mark.host
@@ -99,6 +99,29 @@ def test_answers_are_those_to_a_view_and_its_mirror_image(tmp_path: Path, flip: 
     teacher = module.Teacher(tmp_path, SimpleNamespace(), "digest", sides)  # type: ignore[arg-type]
     answers = module._answers(0, [teacher], prepared, recipe, Distillation(), 0, [tmp_path])
     assert bool(np.allclose(answers, 0.5, atol=1e-5)) == flip
+
+
+def test_a_later_round_sees_other_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe(str(write_recipe(tmp_path / "tiny.toml")))
+    prepared = load_prepared(recipe, write_npz(tmp_path / "faces.npz", faces()), FitOptions())
+    seen = []
+
+    def watched(data: TrainingData, recipe: Recipe, rows: np.ndarray, view: int, seed: int) -> np.ndarray:
+        seen.append(view)
+        return view_pictures(data, recipe, rows, view, seed)
+
+    monkeypatch.setattr(module, "view_pictures", watched)
+    settings = Distillation(views=2, first_view=3)
+    answers = [np.zeros((len(prepared.train), len(CLASSES)), np.float32)] * 2
+    for epoch in range(3):
+        module._DistillBatches(prepared, recipe, 0, answers, epoch, settings.first_view)[0]
+    assert seen == [3, 4, 3]
+    assert list(settings.numbers()) == [3, 4]
+    # Runs of before are resumed.
+    assert Distillation(views=2).to_json() == [3.0, 0.7, 2]
+    assert settings.to_json() != Distillation(views=2, first_view=4).to_json()
+    with pytest.raises(UsageError, match="first-view"):
+        Distillation(first_view=-1)
 
 
 def test_a_student_learns_in_16_bits_from_a_teacher_in_32(
