@@ -18,6 +18,7 @@ VERBS = {
     "accuracy": ("benchmarks.accuracy", "accuracy of model files on labelled pictures"),
     "detection": ("benchmarks.detection", "faces found, false alarms and CPU time of face detectors"),
     "framing": ("benchmarks.framing", "how a detector frames faces, against pictures that are crops"),
+    "turning": ("benchmarks.turning", "what crops turned upright could bring"),
     "latency": ("benchmarks.latency", "time, memory and power of one inference"),
     "pipeline": ("benchmarks.pipeline", "time, age and memory of whole frames"),
     "matrix": ("benchmarks.matrix", "models x backends x threads in one resumable run"),
