@@ -8,5 +8,5 @@ DIGESTS: dict[str, str] = {
     "edge-face.tflite": "37c49e4b9c4d14297dc754996bfc08ae874ae3bd970c21e459aae69b2976f698",
     "edge-fer-base.tflite": "8b38238b85e20d50da01b601154365b9da17f7c79a4c719b157b55ab9ea08b3b",
     "edge-fer-nano.tflite": "3a0cdb1fb2c9bb8702461f87b2bedc9f8bc6d6784be5f435d49919af8f58087f",
-    "edge-fer-small.tflite": "36e2448e851c2aaca885d48da0d88dbb09ba53d93037a66576dcfa0f70984fc6",
+    "edge-fer-small.tflite": "26a1249164bc550cd3209e842bcb8e65645b2ac61a553e189ed2a349462af611",
 }
