@@ -175,7 +175,7 @@ def read_landmarks(path: Path) -> dict[str, npt.NDArray[np.float64]]:
         raise DataError(f"{path}: no such file") from None
     except KeyError:
         raise DataError(f"{path}: no {LANDMARKS_NAME} in this archive") from None
-    except (*ZIP_ERRORS, ValueError) as error:
+    except (*ZIP_ERRORS, csv.Error, ValueError) as error:
         raise DataError(f"{path}: {LANDMARKS_NAME} cannot be read ({error})") from None
 
 

@@ -98,11 +98,16 @@ def test_command(faces: Path, archive: Path, capsys: pytest.CaptureFixture[str])
         (["--degrees", "0"], 2, "above 0"),
         (["--landmarks", "missing.zip"], 1, "no such file"),
         (["--landmarks", "DATA"], 1, "no landmarks68.csv"),
+        (["--landmarks", "SHORT"], 1, "cannot be read"),
     ],
 )
 def test_wrong_input_is_said(
     faces: Path, capsys: pytest.CaptureFixture[str], change: list[str], code: int, message: str
 ) -> None:
-    words = [str(faces) if word == "DATA" else word for word in change]
+    short = faces.with_name("short.zip")
+    with zipfile.ZipFile(short, "w") as zipped:
+        zipped.writestr("landmarks68.csv", "train/0.jpg,1.0,2.0\n")
+    files = {"DATA": str(faces), "SHORT": str(short)}
+    words = [files.get(word, word) for word in change]
     assert main(["turning", "--data", str(faces), "--model", "edge-fer-nano", *words]) == code
     assert message in capsys.readouterr().err
