@@ -130,7 +130,7 @@ def keep_padding(graph: Any) -> bool:
     """Keep onnxruntime from merging a padding with 0 into the MaxPool behind it.
 
     MaxPool pads with minus infinity, so after the merge (Pad_Fusion, onnxruntime 1.31) the borders of
-    features below 0 come out wrong. It merges paddings with exactly 0 alone.
+    features below 0 come out wrong; 1.32 does so no more. It merges paddings with exactly 0 alone.
 
     Returns:
         whether the graph was changed.
