@@ -1,15 +1,11 @@
-"""Arguments of every verb; what a verb needs is imported when it runs."""
+"""Arguments of every verb."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from train.draft import Calibration
-    from train.fit import FitOptions
-    from train.recipe import Recipe
+from train import running
 
 DATA_HELP = "Kaggle CSV, .npz or folder of class folders"
 
@@ -46,7 +42,7 @@ def _add_audit(verbs: argparse._SubParsersAction) -> None:
         "--write-clean", type=Path, metavar="LIST", help="list of what to leave out, for fit --clean"
     )
     _add_format(audit)
-    audit.set_defaults(run=_audit)
+    audit.set_defaults(run=running.audit)
 
 
 def _add_fit(verbs: argparse._SubParsersAction) -> None:
@@ -64,7 +60,7 @@ def _add_fit(verbs: argparse._SubParsersAction) -> None:
         metavar="RUN",
         help="fine-tune this trained model for int8 instead (quantization-aware; 3 epochs by default)",
     )
-    fit.set_defaults(run=_fit)
+    fit.set_defaults(run=running.fit)
 
 
 def _add_distill(verbs: argparse._SubParsersAction) -> None:
@@ -100,7 +96,7 @@ def _add_distill(verbs: argparse._SubParsersAction) -> None:
     distill.add_argument(
         "--detector", default="edge", help="finds these faces (default edge); none: the pictures are faces"
     )
-    distill.set_defaults(run=_distill)
+    distill.set_defaults(run=running.distill)
 
 
 def _add_training(verb: argparse.ArgumentParser) -> None:
@@ -122,7 +118,8 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="RUN",
-        help="run folder or .keras file of the same architecture, no larger, whose weights to start from",
+        help="run folder or .keras file of the same architecture, no larger, whose weights to start from; "
+        "for face_resnet also dlib's .dat",
     )
     verb.add_argument("--epochs", type=int, metavar="N", help="epochs of every phase, for a short try")
     verb.add_argument("--learning-rate", type=float, metavar="RATE", help="of the first phase")
@@ -151,7 +148,7 @@ def _add_soup(verbs: argparse._SubParsersAction) -> None:
     soup.add_argument("--data", required=True, type=Path, help=DATA_HELP)
     soup.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes: lists accuracy by majority")
     soup.add_argument("--out", required=True, type=Path, help="folder for model.keras and soup.json")
-    soup.set_defaults(run=_soup)
+    soup.set_defaults(run=running.soup)
 
 
 def _add_restore(verbs: argparse._SubParsersAction) -> None:
@@ -167,7 +164,7 @@ def _add_restore(verbs: argparse._SubParsersAction) -> None:
     )
     restore.add_argument("--seed", type=_seed, default=0, help="that it was trained with; default 0")
     restore.add_argument("--out", required=True, type=Path, help="run folder for model.keras")
-    restore.set_defaults(run=_restore)
+    restore.set_defaults(run=running.restore)
 
 
 def _add_calibrate(verbs: argparse._SubParsersAction) -> None:
@@ -193,7 +190,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction) -> None:
         help="below the threshold a label is uncertain; the others are right as often (default 0.75)",
     )
     calibrate.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
-    calibrate.set_defaults(run=_calibrate)
+    calibrate.set_defaults(run=running.calibrate)
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
@@ -208,7 +205,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
         help="average the answers to ten crops of this side, scaled up again: corners, centre, mirrored",
     )
     _add_format(evaluate)
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=running.evaluate)
 
 
 def _add_split(verb: argparse.ArgumentParser, required: bool) -> None:
@@ -226,7 +223,7 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--model", required=True, type=Path, help="run folder or .keras file")
     predict.add_argument("--format", choices=("text", "jsonl"), default="text")
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=running.predict)
 
 
 def _add_kfold(verbs: argparse._SubParsersAction) -> None:
@@ -236,7 +233,7 @@ def _add_kfold(verbs: argparse._SubParsersAction) -> None:
     _add_training(kfold)
     kfold.add_argument("--folds", type=int, default=5, help="default 5")
     _add_format(kfold)
-    kfold.set_defaults(run=_kfold)
+    kfold.set_defaults(run=running.kfold)
 
 
 def _add_report(verbs: argparse._SubParsersAction) -> None:
@@ -244,7 +241,7 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     _add_split(report, required=False)
     report.add_argument("--out", required=True, type=Path, metavar="FILE.html")
-    report.set_defaults(run=_report)
+    report.set_defaults(run=running.report)
 
 
 def _add_export(verbs: argparse._SubParsersAction) -> None:
@@ -257,7 +254,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
         metavar="keras|h5|json|saved-model",
         help="may be repeated; default: all",
     )
-    export.set_defaults(run=_export)
+    export.set_defaults(run=running.export)
 
 
 def _seed(text: str) -> int:
@@ -269,184 +266,3 @@ def _seed(text: str) -> int:
 
 def _add_format(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--format", choices=("text", "json"), default="text", help="of the result on stdout")
-
-
-def _audit(options: argparse.Namespace) -> None:
-    from train.audit_command import run_audit
-
-    run_audit(options)
-
-
-def _soup(options: argparse.Namespace) -> None:
-    _start_keras(options.data, options.runs[0])
-    from train.commands import run_soup
-
-    run_soup(options)
-
-
-def _restore(options: argparse.Namespace) -> None:
-    from train.detection.command import restore_if_detector
-
-    if restore_if_detector(options):
-        return
-    recipe = _named_recipe(options)
-    _start_keras(options.data)
-    from train.commands import run_restore
-
-    run_restore(options, recipe)
-
-
-def _calibrate(options: argparse.Namespace) -> None:
-    from train.detection.command import calibrate_if_detector
-
-    if calibrate_if_detector(options):
-        return
-    _start_keras(options.data)
-    from train.commands import run_calibrate
-
-    run_calibrate(options)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    _start_keras(options.data, options.model)
-    from train.commands import run_evaluate
-
-    run_evaluate(options)
-
-
-def _predict(options: argparse.Namespace) -> None:
-    _start_keras(model=options.model)
-    from train.commands import run_predict
-
-    run_predict(options)
-
-
-def _kfold(options: argparse.Namespace) -> None:
-    recipe = _recipe(options)
-    _start_keras(options.data)
-    from train.commands import run_kfold
-
-    run_kfold(options, recipe, _fit_options(options))
-
-
-def _report(options: argparse.Namespace) -> None:
-    _start_keras(options.data)
-    from train.commands import run_report
-
-    run_report(options)
-
-
-def _export(options: argparse.Namespace) -> None:
-    _start_keras(model=options.model)
-    from train.commands import run_export
-
-    run_export(options)
-
-
-def _fit(options: argparse.Namespace) -> None:
-    from train.detection.command import fit_if_detector
-
-    if fit_if_detector(options):
-        return
-    recipe = _recipe(options)
-    _start_keras(options.data, options.start)
-    from train.draft import read_calibration
-    from train.fit import fit
-
-    calibration = read_calibration(options.calibration) if options.calibration else None
-    fit_options = _fit_options(options, calibration)
-    if options.qat is None:
-        fit(recipe, options.data, options.out, fit_options)
-        return
-    from edge_runtime.errors import UsageError
-    from train.qat import fit_qat, qat_recipe
-
-    if options.start is not None:
-        raise UsageError("--qat RUN already names the weights to start from; leave --start out")
-    if options.mixed_precision:
-        raise UsageError("--qat rounds in float32; leave --mixed-precision out")
-
-    recipe = qat_recipe(recipe, options.epochs, options.learning_rate)
-    fit_qat(recipe, options.qat, options.data, options.out, fit_options)
-
-
-def _distill(options: argparse.Namespace) -> None:
-    recipe = _recipe(options)
-    _start_keras(options.data, options.start)
-    from train.distill import Distillation, distill
-
-    settings = Distillation(options.temperature, options.share, options.views, options.first_view)
-    distill(
-        recipe,
-        options.teacher,
-        options.data,
-        options.out,
-        settings,
-        _fit_options(options),
-        options.unlabelled,
-        options.detector,
-    )
-
-
-def _start_keras(data: Path | None = None, model: Path | None = None) -> None:
-    """Import Keras, which takes seconds, after a look whether what a verb needs is there at all."""
-    from edge_runtime.errors import DataError
-    from train.quiet import start_keras
-
-    if data is not None and not data.exists():
-        raise DataError(f"{data}: no such file or folder")
-    if model is not None:
-        from train.inference import model_path
-
-        model_path(model)
-    start_keras()
-
-
-def _named_recipe(options: argparse.Namespace) -> Recipe:
-    from train.recipe import load_recipe
-
-    return load_recipe(options.recipe)
-
-
-def _recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe with what the command line changes in it."""
-    from dataclasses import replace
-
-    from edge_runtime.errors import UsageError
-
-    recipe = _named_recipe(options)
-    if options.weights:
-        if "weights" not in recipe.model.parameters:
-            raise UsageError(
-                f"recipe {recipe.name!r} does not start from other weights; leave --weights out"
-            )
-        recipe = recipe.with_parameters(weights=options.weights)
-    if options.epochs is not None:
-        if options.epochs < 1:
-            raise UsageError(f"--epochs must be at least 1. Received: {options.epochs}")
-        recipe = replace(
-            recipe,
-            train=replace(recipe.train, epochs=options.epochs),
-            phases=tuple(replace(phase, epochs=options.epochs) for phase in recipe.phases),
-        )
-    if options.learning_rate is not None:
-        if not options.learning_rate > 0:
-            raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate}")
-        recipe = replace(recipe, train=replace(recipe.train, learning_rate=options.learning_rate))
-    return recipe
-
-
-def _fit_options(options: argparse.Namespace, calibration: Calibration | None = None) -> FitOptions:
-    from train.fit import FitOptions
-
-    return FitOptions(
-        seed=options.seed,
-        deterministic=options.deterministic,
-        clean_list=options.clean,
-        votes=options.votes,
-        start=options.start,
-        calibration=calibration,
-        tensorboard=options.tensorboard,
-        mixed_precision=options.mixed_precision,
-        data_parallel=options.data_parallel,
-    )

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.contract import ModelContract
-from edge_runtime.datasets import LabeledImages, Unreadable, load_dataset
+from edge_runtime.datasets import LabeledImages, Unreadable, fit_pictures, load_dataset
 from edge_runtime.errors import UsageError
 from edge_runtime.modelfile import embed_keras
+from train import dlib_weights
 from train.batches import EpochBatches
 from train.cleanlist import read_clean_list
 from train.data import TrainingData, prepare
@@ -36,6 +37,7 @@ from train.models import build_model, merge_branches
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
 from train.training_form import in_stock_layers, in_training_form
+from train.unfold import MOMENT_PICTURES
 from train.votes import read_votes
 
 
@@ -143,7 +145,7 @@ def recipe_job(recipe: Recipe, prepared: TrainingData, run: RunFolder, options: 
             shape = (None, None, shape[2])
         model = build_model(recipe.model.architecture, shape, outputs, **recipe.model.parameters)
         if options.start is not None:
-            copy_weights(load_trained(options.start), model, options.seed)
+            begin_from(options.start, model, prepared, options.seed)
         report_start(recipe, prepared, model)
         return in_training_form(model)
 
@@ -188,6 +190,25 @@ def at_input_size(recipe: Recipe, prepared: TrainingData, model: keras.Model) ->
     )
     fixed.set_weights(model.get_weights())
     return fixed
+
+
+def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: int) -> None:
+    """Give a new model the weights that a run starts from.
+
+    Args:
+        start: run folder or `.keras` file, or the file of dlib's face recognition for a `face_resnet`.
+        seed: as in `grow`, and of the pictures on which moments are measured.
+
+    Raises:
+        UsageError: a model of another architecture.
+        DataError: damaged weights of dlib, or those of another network.
+    """
+    if start.suffix != dlib_weights.SUFFIX:
+        copy_weights(load_trained(start), model, seed)
+        return
+    rows = np.random.default_rng([seed, 11]).permutation(len(prepared.train))[:MOMENT_PICTURES]
+    pictures = fit_pictures(prepared.train.images[rows], prepared.input)
+    dlib_weights.adopt(start, model, pictures.astype(np.float32))
 
 
 def copy_weights(source: TrainedModel, model: keras.Model, seed: int) -> None:

@@ -45,6 +45,7 @@ CASES: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "cnn_bn": ((48, 48, 1), {}),
     "cnn_csv": ((48, 48, 1), {}),
     "edge_resnet": ((48, 48, 1), {}),
+    "face_resnet": ((48, 48, 1), {}),
     "happy_sad": ((256, 256, 3), {}),
     "mini_xception": ((64, 64, 1), {}),
     "resnet50": ((48, 48, 3), UNTRAINED),
