@@ -13,7 +13,7 @@ from tests.convert.architectures import CASES, DETECTORS, FORMATS, examine
 from train.models import architecture_names
 
 RECORD = Path(__file__).parents[2] / "docs" / "conversion" / "architectures.json"
-LARGE = ("cnn_4block", "cnn_baseline", "cnn_csv", "resnet50", "resnet50v2", "vgg16")
+LARGE = ("cnn_4block", "cnn_baseline", "cnn_csv", "face_resnet", "resnet50", "resnet50v2", "vgg16")
 """Minutes each, or like one of the others; examined where EDGE_FER_LONG=1 is set."""
 pytestmark = pytest.mark.host
 
