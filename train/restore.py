@@ -30,7 +30,7 @@ from train.models import build_model
 from train.quiet import without_greetings
 from train.recipe import Recipe
 from train.run import STATE_NAME, Identity
-from train.unfold import MOMENT_PICTURES, Folded, fill
+from train.unfold import MOMENT_PICTURES, Folded, feeding, fill
 
 PROBES = 512
 """Training pictures on which both forms must answer alike."""
@@ -126,8 +126,14 @@ def read_folded(graph: bytes, model: keras.Model) -> dict[str, Folded]:
                 f"its operation {tensors[-1].name.decode()[:60]!r} is no layer of that network"
             )
         kernel, bias = (_values(tensor, parsed.buffers[tensor.buffer].data) for tensor in tensors[:2])
+        name = names.pop()
         # TFLite has a convolution's output channels first, and so a dense layer's.
-        found[names.pop()] = Folded(np.moveaxis(kernel, 0, -1), bias)
+        kernel = np.moveaxis(kernel, 0, -1)
+        before = feeding(model.get_layer(name))
+        if isinstance(before, keras.layers.Rescaling):
+            # The converter divides the kernel instead of the pixels.
+            kernel = kernel / np.float32(before.scale)
+        found[name] = Folded(kernel, bias)
     return found
 
 

@@ -34,7 +34,7 @@ def fill(model: keras.Model, folded: Mapping[str, Folded], pictures: FloatArray)
     """Fill a network with folded weights so that it computes the same and can learn again.
 
     Args:
-        folded: as `read_folded` gives it.
+        folded: by the names of the layers.
         pictures: (N, H, W, C), 0..255, to measure moments on.
 
     Raises:
@@ -50,10 +50,6 @@ def fill(model: keras.Model, folded: Mapping[str, Folded], pictures: FloatArray)
         if kernel.shape != layer.kernel.shape:
             shape = tuple(layer.kernel.shape)
             raise ValueError(f"its layer {layer.name!r} has the shape {kernel.shape}, not {shape}")
-        before = feeding(layer)
-        if isinstance(before, keras.layers.Rescaling):
-            # The converter divides the kernel instead of the pixels.
-            kernel = kernel / np.float32(before.scale)
         if layer.name not in norms:
             layer.set_weights([kernel, bias])
             continue

@@ -22,7 +22,7 @@ from train.models import build_model
 
 pytestmark = pytest.mark.host
 
-TINY: dict[str, Any] = {"scale": 2, "widths": [4, 8], "blocks": [1, 1]}
+TINY: dict[str, Any] = {"widths": [4, 8], "blocks": [1, 1]}
 RECIPE = """
 description = "A teacher"
 [model]
@@ -40,8 +40,8 @@ learning_rate = 1e-6
 """
 
 
-def network(channels: int) -> keras.Model:
-    return build_model("face_resnet", (24, 24, channels), 3, **TINY)
+def network(channels: int, scale: int = 2) -> keras.Model:
+    return build_model("face_resnet", (24, 24, channels), 3, scale=scale, **TINY)
 
 
 def convolutions(model: keras.Model) -> list[Any]:
@@ -97,10 +97,10 @@ def features(model: keras.Model, pictures: npt.NDArray[np.float32]) -> npt.NDArr
     return np.asarray(ends([pictures], training=False))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_get_the_features_that_dlib_gives_them(weights: Path, channels: int) -> None:
+@pytest.mark.parametrize(("channels", "scale"), [(1, 2), (3, 2), (1, 1)])
+def test_pictures_get_the_features_that_dlib_gives_them(weights: Path, channels: int, scale: int) -> None:
     gray = np.random.default_rng(1).integers(0, 256, (32, 24, 24, 1)).astype(np.float32)
-    reference = network(3)
+    reference = network(3, scale)
     for layer, parts in zip(convolutions(reference), dlib_layers(), strict=True):
         filters, biases, factors, offsets = parts
         layer.set_weights([filters.transpose(2, 3, 1, 0)])
@@ -109,7 +109,7 @@ def test_pictures_get_the_features_that_dlib_gives_them(weights: Path, channels:
         norm.set_weights([factors, offsets, -biases, np.full_like(biases, 1 - norm.epsilon)])
     # The graph divides by 256 itself; dlib subtracts first.
     wanted = features(reference, gray - np.array(dlib_weights.MEANS, np.float32))
-    ours, given = network(channels), np.repeat(gray, channels, axis=-1)
+    ours, given = network(channels, scale), np.repeat(gray, channels, axis=-1)
     dlib_weights.adopt(weights, ours, given)
     assert wanted.std() > 0.05
     np.testing.assert_allclose(features(ours, given), wanted, rtol=1e-4, atol=1e-4)
