@@ -206,6 +206,8 @@ def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: in
     if start.suffix != dlib_weights.SUFFIX:
         copy_weights(load_trained(start), model, seed)
         return
+    if model.name != "face_resnet":
+        raise UsageError(f"--start {start}: dlib's weights are for recipes of the architecture face_resnet")
     rows = np.random.default_rng([seed, 11]).permutation(len(prepared.train))[:MOMENT_PICTURES]
     pictures = fit_pictures(prepared.train.images[rows], prepared.input)
     dlib_weights.adopt(start, model, pictures.astype(np.float32))

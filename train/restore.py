@@ -1,8 +1,7 @@
 """`python -m train restore`: a converted model as a Keras model again, which can be trained further.
 
-Conversion folds every batch normalization into the convolution before it and rounds the weights; training
-needs the normalization back. A filter's length and the moments of what it gives are free then, as long as
-the normalization undoes them: filters get length 1, the moments are measured on training pictures.
+Conversion folds every batch normalization into the convolution before it and rounds the weights;
+`train.unfold` puts it back.
 """
 
 from __future__ import annotations

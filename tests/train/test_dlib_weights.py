@@ -159,3 +159,12 @@ def test_fit_starts_from_them(weights: Path, tmp_path: Path, capsys: pytest.Capt
     weights.write_bytes(b"nothing")
     assert main([*verb[:-1], str(tmp_path / "other"), "--start", str(weights)]) == 1
     assert "not the weights of dlib's face recognition" in capsys.readouterr().err
+
+
+def test_other_architectures_refuse_them(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_npz(tmp_path / "faces.npz", faces(60, size=24, seed=2))
+    verb = ["fit", "--recipe", "cnn-bn", "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main([*verb, "--start", str(weights)]) == 2
+    assert "for recipes of the architecture face_resnet" in capsys.readouterr().err

@@ -19,7 +19,8 @@ from train import restore as module
 from train.__main__ import main
 from train.distill import load_teacher
 from train.inference import load_trained
-from train.restore import fill, read_folded
+from train.restore import read_folded
+from train.unfold import fill
 
 pytestmark = pytest.mark.host
 

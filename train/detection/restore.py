@@ -23,7 +23,8 @@ from train.files import write_atomically
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
 from train.quiet import without_greetings
-from train.restore import LEAST_CORRELATION, RestoreError, fill, read_folded, restored_contract
+from train.restore import LEAST_CORRELATION, RestoreError, read_folded, restored_contract
+from train.unfold import fill
 
 SCENES = 1024
 """Composed training scenes on which the moments are measured."""
