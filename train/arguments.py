@@ -144,7 +144,9 @@ def _add_soup(verbs: argparse._SubParsersAction) -> None:
     soup = verbs.add_parser(
         "soup", help="mix the weights of two runs that went on from one another, as well as can be"
     )
-    soup.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="run folder of a fit or distill")
+    soup.add_argument(
+        "runs", nargs=2, type=Path, metavar="RUN", help="run folders; the first may be of a soup itself"
+    )
     soup.add_argument("--data", required=True, type=Path, help=DATA_HELP)
     soup.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes: lists accuracy by majority")
     soup.add_argument("--out", required=True, type=Path, help="folder for model.keras and soup.json")

@@ -52,7 +52,8 @@ def soup(
     """Try every share and write the mixture with the lowest cross-entropy on the pictures held out.
 
     Args:
-        first, second: models in run folders; both runs held out the same pictures.
+        first, second: models that held out the same pictures, the second in its run's folder; the first
+            may be a mixture itself.
         votes_path: FER+ votes for the rows of the data; accuracy by them is listed, not selected on.
 
     Returns:
@@ -70,7 +71,7 @@ def soup(
     if second.contract.task != "softmax":
         raise UsageError(f"{second.path.parent}: only networks with a softmax can be mixed")
     recipe, _, identity = read_identity(second.path.parent)
-    if read_identity(first.path.parent)[2]["train_sha256"] != identity["train_sha256"]:
+    if first.contract.producer.get("train_sha256") != identity["train_sha256"]:
         raise DataError(f"{second.path.parent}: held out other pictures than {first.path.parent}")
     data, rows, labels = read_split(second, data_path, "held-out")
     pictures = data.select(rows)

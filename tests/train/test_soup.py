@@ -84,3 +84,17 @@ def test_runs_that_do_not_belong_together_are_refused(
     assert soup(rounds, "--out", str(tmp_path / "out"), first="nowhere") == 1
     assert "no such model file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mixture_is_mixed_with_the_round_after_it(rounds: Path) -> None:
+    assert soup(rounds, "--out", str(rounds / "mixture")) == 0
+    assert soup(rounds, "--out", str(rounds / "again"), first="mixture") == 0
+    document = json.loads((rounds / "again" / "soup.json").read_text())
+    assert document["runs"] == ["mixture", "second"]
+    chosen = json.loads((rounds / "mixture" / "soup.json").read_text())["chosen_share"]
+    first, second, mixed = (load_trained(rounds / name) for name in ("first", "second", "again"))
+    share = chosen + (1 - chosen) * document["chosen_share"]
+    for a, b, c in zip(
+        first.model.get_weights(), second.model.get_weights(), mixed.model.get_weights(), strict=True
+    ):
+        assert np.allclose(c, (1 - share) * a + share * b, atol=1e-6)
