@@ -34,6 +34,7 @@ from train.grow import grow
 from train.inference import TrainedModel, load_trained, model_path
 from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
+from train.narrow import narrow
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
 from train.training_form import in_stock_layers, in_training_form
@@ -214,29 +215,31 @@ def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: in
 
 
 def copy_weights(source: TrainedModel, model: keras.Model, seed: int) -> None:
-    """Put the weights of a trained model into one of the same architecture, of its size or larger.
+    """Put the weights of a trained model into one of the same architecture, of any size.
 
     Args:
         seed: as in `grow`.
 
     Raises:
-        UsageError: the architectures differ, or the trained model is the larger one.
+        UsageError: the architectures differ, or the model is neither a larger nor a narrower form.
     """
     weights = source.model.get_weights()
     if [value.shape for value in weights] == [value.shape for value in model.get_weights()]:
         model.set_weights(weights)
         return
+    before, after = source.model.count_params(), model.count_params()
     try:
-        grow(source.model, model, seed)
+        if after < before:
+            narrow(source.model, model)
+        else:
+            grow(source.model, model, seed)
     except ValueError as error:
         raise UsageError(
-            f"--start {source.path}: the recipe's network is no larger form of that one ({error})"
+            f"--start {source.path}: the recipe's network is neither a larger nor a narrower form of "
+            f"that one ({error})"
         ) from None
-    print(
-        f"--start {source.path}: {source.model.count_params():,} parameters, grown to "
-        f"{model.count_params():,} that compute the same",
-        file=sys.stderr,
-    )
+    change = "narrowed" if after < before else "grown"
+    print(f"--start {source.path}: {before:,} parameters, {change} to {after:,}", file=sys.stderr)
 
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:

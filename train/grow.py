@@ -39,7 +39,7 @@ def grow(small: keras.Model, large: keras.Model, seed: int) -> None:
         if isinstance(layer, keras.layers.InputLayer):
             copies[layer.name] = np.arange(layer.output.shape[-1])
             continue
-        feeding = _feeding(layer)
+        feeding = layers_before(layer)
         inputs = [copies[before.name] for before in feeding]
         if isinstance(layer, keras.layers.Add):
             copies[layer.name] = _sum(layer, feeding, inputs)
@@ -51,7 +51,8 @@ def grow(small: keras.Model, large: keras.Model, seed: int) -> None:
             copies[layer.name] = None
 
 
-def _feeding(layer: keras.Layer) -> list[Any]:
+def layers_before(layer: keras.Layer) -> list[Any]:
+    """The layers whose outputs a layer of a functional network takes, in its order."""
     tensors = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
     return [tensor._keras_history.operation for tensor in tensors]
 
@@ -99,7 +100,7 @@ def _sum(layer: keras.Layer, feeding: list[keras.Layer], inputs: list[Channels |
 
 def _switch_off(layer: keras.Layer) -> None:
     if isinstance(layer, keras.layers.Add):
-        for before in _feeding(layer):
+        for before in layers_before(layer):
             _switch_off(before)
     elif isinstance(layer, keras.layers.BatchNormalization):
         layer.gamma.assign(np.zeros(layer.gamma.shape))

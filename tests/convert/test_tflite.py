@@ -62,6 +62,24 @@ def converted(
     return out
 
 
+def test_equal_zero_points_are_written_once_and_aligned(converted: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    subgraph = schema.Model.GetRootAs(split_tflite(converted.read_bytes())[0]).Subgraphs(0)
+    places: dict[bytes, set[int]] = {}
+    uses = 0
+    for index in range(subgraph.TensorsLength()):
+        quantization = subgraph.Tensors(index).Quantization()
+        if quantization is not None and quantization.ZeroPointLength() > 1:
+            table = quantization._tab
+            # The vector starts where slot 3 of the table points to.
+            start = table.Vector(table.Offset(4 + 2 * 3))
+            places.setdefault(quantization.ZeroPointAsNumpy().tobytes(), set()).add(start)
+            uses += 1
+    assert uses > len(places) > 0
+    assert all(len(starts) == 1 and max(starts) % 8 == 0 for starts in places.values())
+
+
 def test_the_file_carries_its_contract(converted: Path) -> None:
     contract = read_tflite(converted).contract
     assert contract.name == "small"

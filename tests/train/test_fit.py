@@ -357,5 +357,10 @@ def test_start_takes_the_weights_of_another_run(
     wider = write_recipe(tmp_path / "wider.toml", still.replace("stem = 4", "stem = 8"))
     assert fit(wider, data, tmp_path / "wider", "--start", str(whole[RECIPE])) == 0
     assert "grown to" in capsys.readouterr().err
-    assert fit(recipe, data, tmp_path / "narrower", "--start", str(tmp_path / "wider")) == 2
-    assert "no larger form of that one (its layer 'stem_conv' is smaller" in capsys.readouterr().err
+    assert fit(recipe, data, tmp_path / "narrower", "--start", str(tmp_path / "wider")) == 0
+    assert "narrowed to" in capsys.readouterr().err
+    shallow = write_recipe(tmp_path / "shallow.toml", still.replace("blocks = [1]", "blocks = [0]"))
+    assert fit(shallow, data, tmp_path / "shallow", "--start", str(whole[RECIPE])) == 2
+    assert (
+        "neither a larger nor a narrower form of that one (it has other layers)" in capsys.readouterr().err
+    )

@@ -43,6 +43,21 @@ def test_merged_branches_compute_the_same(size: int) -> None:
     assert np.asarray(merged(pixels)) == pytest.approx(np.asarray(model(pixels)), rel=1e-4, abs=1e-4)
 
 
+def test_a_dilated_stage_computes_the_plain_one_at_every_other_place() -> None:
+    parameters = {"stem": 4, "widths": [8, 8], "blocks": [1, 2]}
+    plain, dilated = (
+        build_model("edge_resnet", (24, 24, 1), 3, **parameters, dilated=flag) for flag in (False, True)
+    )
+    dilated.set_weights(plain.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 1)).astype(np.float32)
+    maps = [
+        np.asarray(keras.Model(model.input, model.get_layer("pool").input)(pixels))
+        for model in (plain, dilated)
+    ]
+    assert [each.shape[1:3] for each in maps] == [(6, 6), (12, 12)]
+    np.testing.assert_allclose(maps[1][:, 1::2, 1::2], maps[0], rtol=1e-4, atol=1e-4 * maps[0].max())
+
+
 @pytest.mark.parametrize("caffe", [True, False])
 def test_first_convolution_takes_over_the_preprocessing(caffe: bool) -> None:
     rng = np.random.default_rng(0)
@@ -60,6 +75,8 @@ def test_mistakes_are_named() -> None:
         build_model("resnet", (48, 48, 1), 7)
     with pytest.raises(UsageError, match="unexpected keyword argument 'width'"):
         build_model("edge_resnet", (48, 48, 1), 7, width=3)
+    with pytest.raises(UsageError, match="no branches"):
+        build_model("edge_resnet", (48, 48, 1), 7, branches=True, dilated=True)
     with pytest.raises(UsageError, match="set \\[data\\] color = 'rgb'"):
         build_model("vgg16", (48, 48, 1), 7, weights="none")
     with pytest.raises(UsageError, match=r"no such weights file; give --weights FILE"):

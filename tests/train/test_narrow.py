@@ -1,0 +1,103 @@
+"""Starting a narrower network from a wider one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+import keras
+
+from train.grow import layers_before
+from train.models import build_model
+from train.narrow import narrow
+
+pytestmark = pytest.mark.host
+
+WIDE: dict[str, Any] = {"stem": 6, "widths": [8, 12], "blocks": [1, 2]}
+NARROW: dict[str, Any] = {"stem": 4, "widths": [5, 7], "blocks": [1, 2]}
+SHAPE = (24, 24, 1)
+
+
+def network(**parameters: Any) -> Any:
+    return build_model("edge_resnet", SHAPE, 7, **parameters)
+
+
+@pytest.fixture
+def wide() -> Any:
+    """A network whose every weight, also those that start at 0 and 1, is something else."""
+    model = network(**WIDE)
+    rng = np.random.default_rng(1)
+    model.set_weights(
+        [value + rng.uniform(0.1, 0.4, value.shape).astype(np.float32) for value in model.get_weights()]
+    )
+    return model
+
+
+def logits(model: Any) -> Any:
+    return model.predict_on_batch(np.random.default_rng(2).integers(0, 256, (5, *SHAPE)).astype(np.float32))
+
+
+def unread(model: Any, lost: dict[int, list[int]]) -> None:
+    """Let nothing read the channels `lost` of the layers of a width."""
+    for layer in model.layers:
+        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            continue
+        kernel, *bias = layer.get_weights()
+        kernel[..., lost.get(layers_before(layer)[0].output.shape[-1], []), :] = 0
+        layer.set_weights([kernel, *bias])
+
+
+@pytest.mark.parametrize("dilated", [False, True])
+def test_channels_that_nothing_reads_are_left_out(wide: Any, dilated: bool) -> None:
+    unread(wide, {6: [0, 3], 8: [1, 2, 6], 12: [0, 4, 5, 9, 11]})
+    expected = wide
+    if dilated:
+        expected = network(**WIDE, dilated=True)
+        expected.set_weights(wide.get_weights())
+    small = network(**NARROW, dilated=dilated)
+    narrow(wide, small)
+    np.testing.assert_allclose(
+        logits(small), logits(expected), rtol=1e-4, atol=1e-4 * np.abs(logits(expected)).max()
+    )
+
+
+def test_the_scale_of_a_channel_counts(wide: Any) -> None:
+    norm = wide.get_layer("stem_bn")
+    for value in (norm.gamma, norm.beta):
+        value.assign(np.where(np.arange(6) == 2, 0.0, value))
+    small = network(**{**WIDE, "stem": 5})
+    narrow(wide, small)
+    kept = [0, 1, 3, 4, 5]
+    for name in ("stem_conv", "stem_bn"):
+        for new, old in zip(
+            small.get_layer(name).get_weights(), wide.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(new, old[..., kept])
+    np.testing.assert_array_equal(
+        small.get_layer("stage1_down_conv").get_weights()[0],
+        wide.get_layer("stage1_down_conv").get_weights()[0][:, :, kept],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"widths": [8, 13]}, "'stage2_down_conv' is wider"),
+        ({"stem": 7}, "'stem_conv' is wider"),
+        ({"blocks": [1, 1]}, "other layers"),
+        ({"blocks": [1, 3]}, "other layers"),
+    ],
+)
+def test_other_forms_are_refused(wide: Any, changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        narrow(wide, network(**{**NARROW, **changes}))
+
+
+@pytest.mark.parametrize(("shape", "classes"), [(SHAPE, 5), (SHAPE, 8), ((24, 24, 3), 7)])
+def test_and_so_are_other_classes_and_colours(wide: Any, shape: tuple[int, int, int], classes: int) -> None:
+    with pytest.raises(ValueError, match="other colours or classes"):
+        narrow(wide, build_model("edge_resnet", shape, classes, **NARROW))
