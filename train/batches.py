@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import cv2
 import keras
 import numpy as np
@@ -37,7 +40,7 @@ class EpochBatches(keras.utils.PyDataset):
         self._augment = recipe.augment
         self._batch_size = min(recipe.train.batch_size, len(data.train))
         self._seed = seed
-        self._start(epoch)
+        self.start(epoch)
 
     def __len__(self) -> int:
         # The last, smaller batch is left out: its batch statistics are noisier.
@@ -56,7 +59,13 @@ class EpochBatches(keras.utils.PyDataset):
         return images, targets, self._weights[rows]
 
     def on_epoch_end(self) -> None:
-        self._start(self._epoch + 1)
+        self.start(self._epoch + 1)
+
+    def start(self, epoch: int) -> None:
+        """Give the batches of an epoch from now on."""
+        self._epoch = epoch
+        rng = np.random.default_rng([self._seed, 3, epoch])
+        self._order = rng.permutation(len(self._images))
 
     def _pictures(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
         return augment_batch(fit_pictures(self._images[rows], self._input), self._augment, rng)
@@ -64,10 +73,25 @@ class EpochBatches(keras.utils.PyDataset):
     def _row_targets(self, rows: npt.NDArray[np.int64]) -> FloatArray:
         return self._targets[rows]
 
-    def _start(self, epoch: int) -> None:
-        self._epoch = epoch
-        rng = np.random.default_rng([self._seed, 3, epoch])
-        self._order = rng.permutation(len(self._images))
+
+def untuned(batches: EpochBatches) -> Any:
+    """The batches as `fit` takes them on this backend; whoever calls it starts their epochs.
+
+    On TensorFlow a dataset that does not tune itself, as Keras would let it: the tuner sleeps ever longer,
+    and the end of an epoch waits for it to wake, up to as long again as the epoch took (TensorFlow 2.21).
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    def epoch() -> Iterator[tuple[FloatArray, ...]]:
+        return (batches[index] for index in range(len(batches)))
+
+    signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).with_options(options)
 
 
 def shrink(images: FloatArray, size_px: int) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from train.averaging import WeightAverage
-from train.batches import EpochBatches
+from train.batches import EpochBatches, untuned
 from train.data import TrainingData
 from train.history import TensorBoardLog
 from train.inference import predict_logits
@@ -80,10 +80,10 @@ def train(job: Job) -> Outcome:
             job.compile(model, job.recipe, schedule, len(batches))
         else:
             after_loading(model)
-        epoch_end = _EpochEnd(job, schedule, progress, history, average, len(batches))
+        epoch_end = _EpochEnd(job, schedule, progress, history, average, batches)
         if progress.phase_epoch < schedule.epochs:
             model.fit(
-                batches,
+                untuned(batches),
                 epochs=schedule.epochs,
                 initial_epoch=progress.phase_epoch,
                 shuffle=False,
@@ -111,20 +111,21 @@ class _EpochEnd(keras.callbacks.Callback):
         progress: Progress,
         history: list[dict[str, float]],
         average: WeightAverage | None,
-        steps: int,
+        batches: EpochBatches,
     ) -> None:
         super().__init__()
         self.progress = progress
         self._job, self._schedule, self._history = job, schedule, history
-        self._average, self._steps = average, steps
+        self._average, self._batches = average, batches
         self._total = sum(phase.epochs for phase in job.recipe.schedules())
         self._board = TensorBoardLog(job.run.path / "tensorboard") if job.tensorboard else None
         self._bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches.start(self.progress.epoch)
         _seed_dropout(self.model, [self._job.seed, 11, self.progress.epoch])
         self._bar = tqdm(
-            total=self._steps,
+            total=len(self._batches),
             desc=f"epoch {self.progress.epoch + 1}/{self._total}",
             unit="batch",
             file=sys.stderr,
