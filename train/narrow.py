@@ -17,17 +17,23 @@ from train.grow import layers_before
 
 Channels = npt.NDArray[np.int64]
 
+_KNOWN = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.BatchNormalization)
+
 
 def narrow(large: keras.Model, small: keras.Model) -> None:
     """Fill `small` with weights of `large`; channels that a sum joins are kept or left together.
 
     Raises:
-        ValueError: other layers, colours or classes, or a layer that is wider or of another form.
+        ValueError: other layers, colours or classes, a layer that is wider or of another form, or one that
+            is neither a plain convolution, nor dense, nor a batch normalization.
     """
     layers = {layer.name: layer for layer in large.layers}
     weighty = [layer for layer in small.layers if layer.weights]
     if {layer.name for layer in weighty} != {name for name, layer in layers.items() if layer.weights}:
         raise ValueError("it has other layers")
+    for layer in weighty:
+        if type(layer) not in _KNOWN or getattr(layer, "groups", 1) != 1:
+            raise ValueError(f"its layer {layer.name!r} is of a kind that cannot be narrowed")
     ends = [(model.input_shape[-1], model.output_shape[-1]) for model in (large, small)]
     if ends[0] != ends[1]:
         raise ValueError("it has other colours or classes")
@@ -67,8 +73,10 @@ def _most_important(model: keras.Model, groups: dict[str, str], group: str, coun
         if isinstance(layer, keras.layers.BatchNormalization) and groups[layer.name] == group:
             scales += np.square(layer.gamma) + np.square(layer.beta)
         elif hasattr(layer, "kernel") and groups[layers_before(layer)[0].name] == group:
-            squares = np.square(np.asarray(layer.kernel, np.float64))
-            reading += np.moveaxis(squares, -2, 0).reshape(width, -1).sum(axis=1)
+            squares = np.moveaxis(np.square(np.asarray(layer.kernel, np.float64)), -2, 0)
+            if len(squares) != width:
+                raise ValueError(f"its layer {layer.name!r} reads places, not channels")
+            reading += squares.reshape(width, -1).sum(axis=1)
     importance = reading * scales if scales.any() else reading
     return np.sort(np.argsort(-importance, kind="stable")[:count])
 

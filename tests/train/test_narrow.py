@@ -101,3 +101,24 @@ def test_other_forms_are_refused(wide: Any, changes: dict[str, Any], reason: str
 def test_and_so_are_other_classes_and_colours(wide: Any, shape: tuple[int, int, int], classes: int) -> None:
     with pytest.raises(ValueError, match="other colours or classes"):
         narrow(wide, build_model("edge_resnet", shape, classes, **NARROW))
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (keras.layers.DepthwiseConv2D(3, name="odd"), "'odd' is of a kind that cannot be narrowed"),
+        (keras.layers.Conv2D(4, 3, groups=2, name="odd"), "'odd' is of a kind that cannot be narrowed"),
+        (keras.layers.Flatten(), "'dense' reads places, not channels"),
+    ],
+)
+def test_what_it_cannot_follow_is_refused(layer: Any, reason: str) -> None:
+    def chain(channels: int) -> Any:
+        inputs = keras.Input((8, 8, 1), name="pixels")
+        x = keras.layers.Conv2D(channels, 3, name="conv")(inputs)
+        x = type(layer).from_config(layer.get_config())(x)
+        if len(x.shape) == 4:
+            x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, keras.layers.Dense(7, name="dense")(x))
+
+    with pytest.raises(ValueError, match=reason):
+        narrow(chain(8), chain(4))
