@@ -7,6 +7,6 @@ DIGESTS: dict[str, str] = {
     "edge-face-320.tflite": "626759e67de53eaefb90e260e2a8dfb93d1c92e09d1d17f2d234829648b050ac",
     "edge-face.tflite": "a8c88f7052192ee0f1ac8b145fe35662d2f82f78ca6ec7eb3e63b59681925d73",
     "edge-fer-base.tflite": "8b38238b85e20d50da01b601154365b9da17f7c79a4c719b157b55ab9ea08b3b",
-    "edge-fer-nano.tflite": "3a0cdb1fb2c9bb8702461f87b2bedc9f8bc6d6784be5f435d49919af8f58087f",
+    "edge-fer-nano.tflite": "96f20a22bceb8242e8847ea88074e058ee2038350fb829f1787f6b13b639b998",
     "edge-fer-small.tflite": "26a1249164bc550cd3209e842bcb8e65645b2ac61a553e189ed2a349462af611",
 }

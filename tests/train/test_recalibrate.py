@@ -90,7 +90,7 @@ def test_a_run_that_held_out_others_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    verb = ["restore", "--model", NAME, "--recipe", "edge-fer-nano-again", "--data", str(data)]
+    verb = ["restore", "--model", NAME, "--recipe", "edge-fer-nano-dilated", "--data", str(data)]
     assert main([*verb, "--out", str(run)]) == 0
     capsys.readouterr()
     assert calibrate(data, tmp_path / "a.tflite", "--split", "held-out", "--run", str(run)) == 1

@@ -24,7 +24,7 @@ from train.unfold import fill
 
 pytestmark = pytest.mark.host
 
-NAME, RECIPE_NAME = "edge-fer-nano", "edge-fer-nano-again"
+NAME, RECIPE_NAME = "edge-fer-nano", "edge-fer-nano-dilated"
 
 
 def smooth_faces(count: int = 80) -> LabeledImages:
@@ -79,7 +79,7 @@ def test_a_new_round_starts_from_it(
     compute_eagerly(monkeypatch)
     text = RECIPE.replace(
         "{ stem = 4, widths = [8], blocks = [1], dropout = 0.3 }",
-        "{ stem = 16, widths = [16, 32, 36], blocks = [2, 1, 1] }",
+        "{ stem = 16, widths = [16, 32, 40], blocks = [2, 1, 1], dilated = true }",
     ).replace("learning_rate = 0.05", "learning_rate = 1e-9")
     recipe = write_recipe(tmp_path / "more.toml", text)
     verb = ["fit", "--recipe", str(recipe), "--data", str(data), "--epochs", "1"]
@@ -146,7 +146,8 @@ def test_a_network_that_answers_otherwise_is_not_written(
 def test_weights_of_a_dead_filter_are_finite() -> None:
     from train.models import build_model
 
-    model = build_model("edge_resnet", (48, 48, 1), 7, stem=16, widths=[16, 32, 36], blocks=[2, 1, 1])
+    sizes = {"stem": 16, "widths": [16, 32, 40], "blocks": [2, 1, 1]}
+    model = build_model("edge_resnet", (48, 48, 1), 7, **sizes, dilated=True)
     folded = read_folded(Classifier.load(NAME).file.data, model)
     folded["stem_conv"].kernel[..., 3] = 0
     fill(model, folded, smooth_faces(8).images[..., None].astype(np.float32))
