@@ -48,12 +48,7 @@ def _add_audit(verbs: argparse._SubParsersAction) -> None:
 def _add_fit(verbs: argparse._SubParsersAction) -> None:
     fit = verbs.add_parser("fit", help="train the model of a recipe; resumes after an interruption")
     _add_training(fit)
-    fit.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="FILE",
-        help="kfold.json of a kfold: its temperature and threshold go into the contract",
-    )
+    _add_calibration(fit)
     fit.add_argument(
         "--qat",
         type=Path,
@@ -68,6 +63,7 @@ def _add_distill(verbs: argparse._SubParsersAction) -> None:
         "distill", help="train a recipe on the answers of larger models; resumes after an interruption"
     )
     _add_training(distill)
+    _add_calibration(distill)
     distill.add_argument(
         "--teacher",
         type=Path,
@@ -138,6 +134,16 @@ def _add_training(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--votes", type=Path, metavar="FILE", help="FER+ votes for recipes that take them")
     verb.add_argument("--tensorboard", action="store_true", help="write events to OUT/tensorboard")
+
+
+def _add_calibration(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE|RUN",
+        help="kfold.json of a kfold, or a run that held pictures out: temperature and threshold of a model "
+        "that holds nothing out",
+    )
 
 
 def _add_soup(verbs: argparse._SubParsersAction) -> None:

@@ -49,18 +49,19 @@ def use_mixed_precision() -> None:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     else:
         print(
-            "no GPU, and no CPU that multiplies bfloat16 (AMX): --mixed-precision is left out",
+            "no GPU, and no CPU that multiplies bfloat16 (AMX, AVX-512): --mixed-precision is left out",
             file=sys.stderr,
         )
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has tiles of bfloat16 (Intel's AMX), which TensorFlow's convolutions use."""
+    """Whether this CPU has instructions for bfloat16 that TensorFlow's convolutions use: AMX, AVX-512."""
     try:
         lines = CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
-    return any(line.startswith("flags") and "amx_bf16" in line.split() for line in lines)
+    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
+    return not flags.isdisjoint(("amx_bf16", "avx512_bf16"))
 
 
 def has_gpu() -> bool:

@@ -18,12 +18,13 @@ from edge_runtime.contract import CropSpec, ModelContract
 from edge_runtime.errors import DataError
 from edge_runtime.metrics import expected_calibration_error, wilson
 from train.data import TrainingData
-from train.inference import predict_logits
+from train.inference import load_trained, predict_logits
 from train.recipe import Recipe
 from train.temperature import fit_threshold, log_softmax, match_confidence
 
 HELD_OUT = "held out of the training split, identical pictures kept together"
 OUT_OF_FOLD = "out-of-fold predictions of the training split, identical pictures kept together"
+TWIN = "of another run, which held them out"
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,36 @@ def calibrate(
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Calibration as `kfold` wrote it.
+    """Calibration as `kfold` wrote it, or that of a run which held pictures out.
+
+    Args:
+        path: `kfold.json`, run folder or `.keras` file.
 
     Raises:
         DataError: missing, or not such a file.
+        ContractError: a run without a model, or with a damaged one.
     """
+    if path.is_dir() or path.suffix == ".keras":
+        return _calibration_of_run(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))["calibration"]
         return Calibration(
             float(document["temperature"]), float(document["uncertain_below"]), document["validation"]
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no calibration in it ({error}); give the kfold.json of a kfold") from None
+        raise DataError(
+            f"{path}: no calibration in it ({error}); give the kfold.json of a kfold, or a run that held "
+            "pictures out"
+        ) from None
+
+
+def _calibration_of_run(path: Path) -> Calibration:
+    trained = load_trained(path)
+    contract = trained.contract
+    if not contract.validation:
+        raise DataError(f"{trained.path}: held nothing out; give a run of a recipe with validation above 0")
+    told = {**contract.validation, "model": f"{contract.validation.get('model')}, {TWIN}"}
+    return Calibration(contract.temperature, contract.uncertain_below, told)
 
 
 def contract_draft(

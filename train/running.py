@@ -91,11 +91,9 @@ def fit(options: argparse.Namespace) -> None:
         return
     recipe = _recipe(options)
     _start_keras(options.data, options.start)
-    from train.draft import read_calibration
     from train.fit import fit
 
-    calibration = read_calibration(options.calibration) if options.calibration else None
-    fit_options = _fit_options(options, calibration)
+    fit_options = _fit_options(options, _calibration(options))
     if options.qat is None:
         fit(recipe, options.data, options.out, fit_options)
         return
@@ -123,7 +121,7 @@ def distill(options: argparse.Namespace) -> None:
         options.data,
         options.out,
         settings,
-        _fit_options(options),
+        _fit_options(options, _calibration(options)),
         options.unlabelled,
         options.detector,
     )
@@ -175,6 +173,12 @@ def _recipe(options: argparse.Namespace) -> Recipe:
             raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate}")
         recipe = replace(recipe, train=replace(recipe.train, learning_rate=options.learning_rate))
     return recipe
+
+
+def _calibration(options: argparse.Namespace) -> Calibration | None:
+    from train.draft import read_calibration
+
+    return read_calibration(options.calibration) if options.calibration else None
 
 
 def _fit_options(options: argparse.Namespace, calibration: Calibration | None = None) -> FitOptions:

@@ -265,7 +265,8 @@ def test_mixed_precision_hands_over_float32(tmp_path: Path, data: Path, gpu: Non
     ("flags", "policy", "told"),
     [
         ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n", "mixed_bfloat16", ""),
-        ("flags\t\t: fpu avx512f avx512_bf16\n", "float32", "no CPU that multiplies bfloat16 (AMX)"),
+        ("flags\t\t: fpu avx512f avx512_bf16\n", "mixed_bfloat16", ""),
+        ("flags\t\t: fpu avx512f avx512_vnni\n", "float32", "that multiplies bfloat16 (AMX, AVX-512)"),
         (None, "float32", "--mixed-precision is left out"),
     ],
 )

@@ -193,6 +193,34 @@ def test_kfold_resumes_and_calibrates_fit(
     assert contract.validation["split"].startswith("2 folds")
 
 
+@pytest.mark.parametrize("verb", ["fit", "distill"])
+def test_a_model_that_holds_nothing_out_takes_the_calibration_of_one_that_did(
+    verb: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path / "all.toml", RECIPE.replace("validation = 0.2", "validation = 0"))
+    arguments = [verb, "--recipe", str(recipe), "--data", str(place / "faces.npz"), "--epochs", "1"]
+    if verb == "distill":
+        arguments += ["--teacher", str(place / "run"), "--views", "1"]
+    run = tmp_path / "run"
+    assert main([*arguments, "--out", str(run), "--calibration", str(place / "run")]) == 0
+    held_out, contract = load_trained(place / "run").contract, load_trained(run).contract
+    assert (contract.temperature, contract.uncertain_below) == (
+        held_out.temperature,
+        held_out.uncertain_below,
+    )
+    assert contract.validation["n"] == held_out.validation["n"]
+    assert contract.validation["model"] == "float32 Keras, of another run, which held them out"
+    # A finished run takes another calibration without being trained again.
+    history = read_history(run)
+    assert main([*arguments, "--out", str(run)]) == 0
+    assert not load_trained(run).contract.validation
+    assert read_history(run) == history
+    capsys.readouterr()
+    assert main([*arguments, "--out", str(tmp_path / "other"), "--calibration", str(run)]) == 1
+    assert "held nothing out; give a run of a recipe with validation above 0" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_kfold_goes_on_with_more_epochs_and_starts_from_nothing(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
