@@ -163,9 +163,17 @@ def test_a_run_starts_from_the_weights_of_another(
     keras.saving.load_model(first, compile=False).save(tmp_path / "bare.keras")
     loop.fit_detector(still, data, tmp_path / "second", seed=4, start=tmp_path / "bare.keras")
 
-    wider = replace(made, model=replace(made.model, parameters={**made.model.parameters, "fine": [12]}))
-    with pytest.raises(UsageError, match="its layers are not those of the recipe"):
-        loop.fit_detector(wider, data, tmp_path / "wider", seed=3, start=first)
+    # A wider network begins as one that computes the same.
+    wide = replace(still, model=replace(made.model, parameters={**made.model.parameters, "fine": [12]}))
+    grown = loop.fit_detector(wide, data, tmp_path / "wide", seed=4, start=first)
+    pixels = np.stack([image[:48, :64, None] for image in boxed_images().images]).astype(np.float32)
+    answers = [
+        keras.saving.load_model(path, compile=False).predict_on_batch(pixels) for path in (second, grown)
+    ]
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    with pytest.raises(UsageError, match="does not fit into the recipe's network"):
+        loop.fit_detector(made, data, tmp_path / "narrow", seed=3, start=grown)
     with pytest.raises(UsageError, match="no Keras model"):
         loop.fit_detector(made, data, tmp_path / "none", seed=3, start=tmp_path / "nothing.keras")
 
