@@ -30,13 +30,12 @@ from train.devices import (
 )
 from train.draft import Calibration, contract_draft
 from train.files import write_atomically
-from train.grow import grow
-from train.inference import TrainedModel, load_trained, model_path
+from train.inference import load_trained, model_path
 from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
-from train.narrow import narrow
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
+from train.start import copy_weights
 from train.training_form import in_stock_layers, in_training_form
 from train.unfold import MOMENT_PICTURES
 from train.votes import read_votes
@@ -205,41 +204,14 @@ def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: in
         DataError: damaged weights of dlib, or those of another network.
     """
     if start.suffix != dlib_weights.SUFFIX:
-        copy_weights(load_trained(start), model, seed)
+        source = load_trained(start)
+        copy_weights(source.model, source.path, model, seed)
         return
     if model.name != "face_resnet":
         raise UsageError(f"--start {start}: dlib's weights are for recipes of the architecture face_resnet")
     rows = np.random.default_rng([seed, 11]).permutation(len(prepared.train))[:MOMENT_PICTURES]
     pictures = fit_pictures(prepared.train.images[rows], prepared.input)
     dlib_weights.adopt(start, model, pictures.astype(np.float32))
-
-
-def copy_weights(source: TrainedModel, model: keras.Model, seed: int) -> None:
-    """Put the weights of a trained model into one of the same architecture, of any size.
-
-    Args:
-        seed: as in `grow`.
-
-    Raises:
-        UsageError: the architectures differ, or the model is neither a larger nor a narrower form.
-    """
-    weights = source.model.get_weights()
-    if [value.shape for value in weights] == [value.shape for value in model.get_weights()]:
-        model.set_weights(weights)
-        return
-    before, after = source.model.count_params(), model.count_params()
-    try:
-        if after < before:
-            narrow(source.model, model)
-        else:
-            grow(source.model, model, seed)
-    except ValueError as error:
-        raise UsageError(
-            f"--start {source.path}: the recipe's network is neither a larger nor a narrower form of "
-            f"that one ({error})"
-        ) from None
-    change = "narrowed" if after < before else "grown"
-    print(f"--start {source.path}: {before:,} parameters, {change} to {after:,}", file=sys.stderr)
 
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:

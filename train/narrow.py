@@ -34,7 +34,7 @@ def narrow(large: keras.Model, small: keras.Model) -> None:
     for layer in weighty:
         if type(layer) not in _KNOWN or getattr(layer, "groups", 1) != 1:
             raise ValueError(f"its layer {layer.name!r} is of a kind that cannot be narrowed")
-    ends = [(model.input_shape[-1], model.output_shape[-1]) for model in (large, small)]
+    ends = [[end.shape[-1] for end in (*model.inputs, *model.outputs)] for model in (large, small)]
     if ends[0] != ends[1]:
         raise ValueError("it has other colours or classes")
     groups = _groups(large)

@@ -38,9 +38,9 @@ from train.detection.recipe import (
 )
 from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
-from train.grow import grow
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
+from train.start import copy_weights
 from train.training_form import in_stock_layers, in_training_form
 
 MODEL_NAME, HISTORY_NAME, STATE_NAME = "model.keras", "history.json", "state.json"
@@ -112,10 +112,10 @@ def fit_detector(
         out: run folder; holds the checkpoint of the last whole epoch until training is complete.
         seed: seeds the weights and every scene.
         deterministic: use deterministic kernels only (slower).
-        start: run folder or `.keras` file of the same architecture, no larger, whose weights to start from.
+        start: run folder or `.keras` file of the same architecture whose weights to start from.
 
     Raises:
-        UsageError: `start` is no model of the recipe's architecture, or larger.
+        UsageError: `start` is no model of the recipe's architecture.
         DataError: unreadable data, or `out` holds a run with another recipe, seed or data.
     """
     if deterministic and keras.backend.backend() == "tensorflow":
@@ -184,7 +184,7 @@ def _start_or_resume(
         if len(model.outputs) != len(OUTPUTS):
             raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
         if start is not None:
-            _copy_weights(start, model, identity["seed"])
+            copy_weights(_load_start(start), start, model, identity["seed"])
         model = in_training_form(model)
         compile_model(model, recipe)
         return model, 0, []
@@ -237,17 +237,6 @@ def _load_start(path: Path) -> Model:
         return keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, KeyError) as error:
         raise UsageError(f"--start {path}: no Keras model ({error})") from None
-
-
-def _copy_weights(path: Path, model: Model, seed: int) -> None:
-    source = _load_start(path)
-    if [value.shape for value in source.weights] == [value.shape for value in model.weights]:
-        model.set_weights(source.get_weights())
-        return
-    try:
-        grow(source, model, seed)
-    except ValueError as error:
-        raise UsageError(f"--start {path}: does not fit into the recipe's network ({error})") from None
 
 
 def _train_epoch(

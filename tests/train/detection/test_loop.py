@@ -145,7 +145,7 @@ def test_recall_counts_tall_faces_alone() -> None:
 
 
 def test_a_run_starts_from_the_weights_of_another(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = recipe(1)
     first = loop.fit_detector(made, data, tmp_path / "first", seed=3)
@@ -172,8 +172,16 @@ def test_a_run_starts_from_the_weights_of_another(
     ]
     for one, other in zip(*answers, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
-    with pytest.raises(UsageError, match="does not fit into the recipe's network"):
-        loop.fit_detector(made, data, tmp_path / "narrow", seed=3, start=grown)
+    # And back, with the channels that count most.
+    loop.fit_detector(still, data, tmp_path / "narrow", seed=4, start=grown)
+    told = capsys.readouterr().err
+    assert "grown to" in told
+    assert "narrowed to" in told
+    deeper = replace(
+        made, model=replace(made.model, parameters={**made.model.parameters, "coarse": [8, 8]})
+    )
+    with pytest.raises(UsageError, match="neither a larger nor a narrower form"):
+        loop.fit_detector(deeper, data, tmp_path / "deeper", seed=3, start=first)
     with pytest.raises(UsageError, match="no Keras model"):
         loop.fit_detector(made, data, tmp_path / "none", seed=3, start=tmp_path / "nothing.keras")
 
