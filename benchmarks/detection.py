@@ -26,6 +26,7 @@ from benchmarks.progress import track
 from edge_runtime.datasets import yolo
 from edge_runtime.datasets.conventions import BOX_FROM_FULL_FACE, FULL_FACE_MAPS
 from edge_runtime.datasets.yolo import BoxedImages
+from edge_runtime.detectors.letterbox import letterbox
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.preprocess import UInt8Array
 
@@ -164,12 +165,8 @@ def _panned(
 
 def to_frame(image: UInt8Array, frame_hw: tuple[int, int]) -> tuple[UInt8Array, float]:
     """A picture enlarged (or shrunk) into the upper left of a black camera frame, and the factor."""
-    rows, columns = image.shape
-    factor = min(frame_hw[0] / rows, frame_hw[1] / columns)
-    size = (min(frame_hw[1], round(columns * factor)), min(frame_hw[0], round(rows * factor)))
-    interpolation = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
-    frame = np.zeros(frame_hw, np.uint8)
-    frame[: size[1], : size[0]] = cv2.resize(image, size, interpolation=interpolation)
+    frame = np.empty(frame_hw, np.uint8)
+    factor = letterbox(image, frame, fill=0)
     return frame, factor
 
 

@@ -70,12 +70,14 @@ def recalibrate(
         f"this file, {classifier.backend.description}",
     )
     kept = {key: value for key, value in contract.validation.items() if key == "conversion"}
+    # However often it was calibrated since.
+    converted = contract.producer.get("calibrated_from_sha256", classifier.file.sha256)
     calibrated = replace(
         contract,
         temperature=chosen.temperature,
         uncertain_below=chosen.uncertain_below,
         validation={**chosen.validation, **kept},
-        producer={**contract.producer, "calibrated_from_sha256": classifier.file.sha256},
+        producer={**contract.producer, "calibrated_from_sha256": converted},
     )
     content = classifier.file.data
     if model_file.suffix == ".onnx":

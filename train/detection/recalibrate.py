@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.datasets import yolo
 from edge_runtime.datasets.yolo import BoxedImages
 from edge_runtime.detectors.edge import EdgeDetector
+from edge_runtime.detectors.letterbox import letterbox
 from edge_runtime.detectors.looking import Answers
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.modelfile import embed_tflite, split_tflite
@@ -57,7 +60,8 @@ def recalibrate_detector(
             f"{data_path}: no pictures {recipe.data.alarm_prefix}* of split {recipe.data.split}; the "
             "threshold is chosen on such pictures, without people"
         )
-    alarms = _answers(detector.detect_boxes, prepared.alarms, "without people")
+    detect = partial(_detect_in_frame, detector, frame_hw=recipe.contract.frame)
+    alarms = _answers(detect, prepared.alarms, "without people")
     threshold = round(
         threshold_for_alarms(alarms, recipe.contract.alarms_per_picture, *THRESHOLD_BOUNDS), 4
     )
@@ -65,7 +69,7 @@ def recalibrate_detector(
     kept = {key: value for key, value in file.contract.validation.items() if key == "conversion"}
     figures = None
     if prepared.validation is not None:
-        found = _answers(detector.detect_boxes, prepared.validation, recipe.data.validation_split)
+        found = _answers(detect, prepared.validation, recipe.data.validation_split)
         figures = quality(found, prepared.validation, alarms, threshold)
         kept = {
             "split": recipe.data.validation_split,
@@ -75,15 +79,27 @@ def recalibrate_detector(
             **kept,
         }
     detector.close()
+    # However often it was calibrated since.
+    converted = file.contract.producer.get("calibrated_from_sha256", file.sha256)
     calibrated = replace(
         file.contract,
         decoding=decoding.to_json(),
         validation=kept,
-        producer={**file.contract.producer, "calibrated_from_sha256": file.sha256},
+        producer={**file.contract.producer, "calibrated_from_sha256": converted},
     )
     content = embed_tflite(split_tflite(file.data, model_file)[0], calibrated)
     write_atomically(out, lambda temporary: temporary.write_bytes(content))
     return threshold, figures
+
+
+def _detect_in_frame(detector: EdgeDetector, picture: UInt8Array, frame_hw: tuple[int, ...]) -> Answers:
+    """Answers, in the picture's pixels, to a picture that is laid into a frame, as large as it fits."""
+    if not frame_hw:
+        return detector.detect_boxes(picture)
+    frame = np.empty(frame_hw, np.uint8)
+    factor = letterbox(picture, frame, fill=0)
+    boxes, scores = detector.detect_boxes(frame)
+    return boxes / np.float32(factor), scores
 
 
 def _answers(detect: Callable[[UInt8Array], Answers], data: BoxedImages, what: str) -> list[Answers]:

@@ -96,6 +96,9 @@ class DetectionContractSection:
     alarms_per_picture: float = 0.01
     """The score threshold is the lowest at which Training pictures of `alarm_prefix` stay within this
     rate of false alarms."""
+    frame: tuple[int, ...] = ()
+    """Rows and columns of the camera's frames that `train calibrate` lays pictures into, enlarged as a
+    detector at work would see them; empty: pictures as they are."""
     score_threshold: float = 0.5
     """Where there are no such pictures."""
     nms_iou: float = 0.4
@@ -163,6 +166,9 @@ def detection_recipe(document: Mapping[str, Any], source: str) -> DetectionRecip
         raise UsageError(f"{source}: [train] cooldown_epochs must be 0..epochs")
     if recipe.train.validate_every < 1 or recipe.train.epochs < 1 or recipe.train.batch_size < 1:
         raise UsageError(f"{source}: [train] epochs, batch_size and validate_every must be at least 1")
+    frame = recipe.contract.frame
+    if frame and (len(frame) != 2 or min(frame) < 1):
+        raise UsageError(f"{source}: [contract] frame must be [rows, columns]. Received: {frame!r}")
     box_maps(recipe.data, source)
     box_map(recipe.contract.box_map, source)
     second_look(recipe.contract.second_look, source)

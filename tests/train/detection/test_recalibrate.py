@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,8 +12,10 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("ai_edge_litert")
 
 from edge_runtime.detectors.edge import EdgeDetector
+from edge_runtime.detectors.letterbox import letterbox
 from tests.train.detection.support import RECIPE, boxed_images, write_yolo
 from train.__main__ import main
+from train.detection import recalibrate
 
 pytestmark = pytest.mark.host
 
@@ -58,7 +61,9 @@ def test_threshold_keeps_to_the_rate_of_alarms(place: Path, capsys: pytest.Captu
         assert alarms <= rate * len(rooms)
         contract = detector.contract
         assert contract.graph_sha256 == released.contract.graph_sha256
-        assert contract.producer["calibrated_from_sha256"] == released.file.sha256
+        # The released file was calibrated itself; what it was converted as is what counts.
+        converted = released.contract.producer["calibrated_from_sha256"]
+        assert contract.producer["calibrated_from_sha256"] == converted
         assert contract.validation["conversion"] == released.contract.validation["conversion"]
         assert contract.validation["false_alarms"] == alarms
         assert detector.decoding.box_map == released.decoding.box_map
@@ -69,6 +74,41 @@ def test_threshold_keeps_to_the_rate_of_alarms(place: Path, capsys: pytest.Captu
     )
     assert thresholds["strict"] == pytest.approx(np.clip(highest, 0.1, 0.9), abs=1e-3)
     assert thresholds["strict"] >= thresholds["lax"]
+
+
+def test_pictures_are_laid_into_the_recipes_frame(place: Path) -> None:
+    strict = (place / "strict.toml").read_text()
+    (place / "framed.toml").write_text(strict + "frame = [300, 500]\n")
+    assert calibrate(place, "framed") == 0
+    data = boxed_images(24)
+    rooms = data.select(data.named(("room_",)) & (data.splits == "Training"))
+    loose = EdgeDetector.load(place / "mine.tflite", score_threshold=0.02)
+    highest = []
+    for room in rooms.images:
+        # 60 rows and 80 columns, enlarged five times; the rest is black.
+        frame = np.zeros((300, 500), np.uint8)
+        frame[:, :400] = cv2.resize(room, (400, 300), interpolation=cv2.INTER_LINEAR)
+        highest.append(loose.detect_boxes(frame)[1].max(initial=0))
+    assert loose.contract.decoding is not None
+    threshold = loose.contract.decoding["score_threshold"]
+    assert threshold == pytest.approx(np.clip(max(highest), 0.1, 0.9), abs=1e-3)
+
+
+def test_boxes_of_frames_come_back_in_the_pictures_pixels(place: Path) -> None:
+    detector = EdgeDetector.load(NAME, score_threshold=0.02)
+    (picture, *_) = boxed_images(24).images
+    frame = np.full((300, 500), 9, np.uint8)
+    letterbox(picture, frame, fill=0)
+    boxes, scores = recalibrate._detect_in_frame(detector, picture, (300, 500))
+    expected = detector.detect_boxes(frame)
+    assert len(scores)
+    assert np.array_equal(scores, expected[1])
+    np.testing.assert_allclose(boxes * 5, expected[0], rtol=1e-5)
+    (as_is, _), (again, _) = (
+        detector.detect_boxes(picture),
+        recalibrate._detect_in_frame(detector, picture, ()),
+    )
+    assert np.array_equal(as_is, again)
 
 
 @pytest.mark.parametrize(

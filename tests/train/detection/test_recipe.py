@@ -48,6 +48,8 @@ def test_a_classifiers_verb_refuses_a_detectors_recipe() -> None:
         ({"train": {}}, "epochs"),
         ({"data": {"box_maps": {"tv_": {"dz": 1}}}}, "box map"),
         ({"contract": {"box_map": {"scale_w": 0}}}, "box map"),
+        ({"contract": {"frame": [480]}}, "frame must be"),
+        ({"contract": {"frame": [0, 640]}}, "frame must be"),
         ({"contract": {"second_look": {"zoom": 2}}}, "second_look: .*zoom"),
         ({"contract": {"second_look": {"most": 0}}}, "second_look.most must be 1"),
         ({"scenes": {"face_heigth": [0.1, 0.5]}}, "did you mean 'face_height'"),
