@@ -36,6 +36,11 @@ _SECTIONS: dict[str, type] = {
     "train": ScheduleSection,
     "contract": ContractSection,
 }
+_LISTS: dict[str, tuple[Any, str]] = {
+    "tuple[str, ...]": (str, "strings"),
+    "tuple[int, ...]": (int, "whole numbers"),
+    "tuple[float, ...]": ((int, float), "numbers"),
+}
 _CHOICES: dict[tuple[type, str], tuple[str, ...]] = {
     (ModelSection, "task"): ("softmax", "sigmoid"),
     (DataSection, "color"): ("", "luma", "rgb"),
@@ -195,9 +200,12 @@ def build_section(source: str, where: str, section: type[Section], values: Any) 
 
 
 def _checked(name: str, kind: str, value: Any) -> Any:
-    if kind == "tuple[str, ...]":
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise UsageError(f"{name} must be a list of strings. Received: {value!r}")
+    if kind in _LISTS:
+        element, words = _LISTS[kind]
+        if not isinstance(value, list) or not all(
+            isinstance(item, element) and not isinstance(item, bool) for item in value
+        ):
+            raise UsageError(f"{name} must be a list of {words}. Received: {value!r}")
         return tuple(value)
     expected: Any = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(kind)
     wrong_bool = isinstance(value, bool) and kind != "bool"
