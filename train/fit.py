@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.contract import ModelContract
+from edge_runtime.contract import InputSpec, ModelContract
 from edge_runtime.datasets import LabeledImages, Unreadable, fit_pictures, load_dataset
 from edge_runtime.errors import UsageError
 from edge_runtime.modelfile import embed_keras
@@ -35,7 +36,7 @@ from train.loop import Job, Outcome, train
 from train.models import build_model, merge_branches
 from train.recipe import Recipe
 from train.run import Identity, RunFolder
-from train.start import copy_weights
+from train.start import NARROWING_PICTURES, copy_weights
 from train.training_form import in_stock_layers, in_training_form
 from train.unfold import MOMENT_PICTURES
 from train.votes import read_votes
@@ -197,7 +198,7 @@ def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: in
 
     Args:
         start: run folder or `.keras` file, or the file of dlib's face recognition for a `face_resnet`.
-        seed: as in `grow`, and of the pictures on which moments are measured.
+        seed: as in `grow`, and of the pictures on which a narrower network or moments are measured.
 
     Raises:
         UsageError: a model of another architecture.
@@ -205,13 +206,20 @@ def begin_from(start: Path, model: keras.Model, prepared: TrainingData, seed: in
     """
     if start.suffix != dlib_weights.SUFFIX:
         source = load_trained(start)
-        copy_weights(source.model, source.path, model, seed)
+        spec = source.contract.input
+        some = partial(_some_pictures, prepared, spec, NARROWING_PICTURES, seed)
+        copy_weights(source.model, source.path, model, seed, some)
         return
     if model.name != "face_resnet":
         raise UsageError(f"--start {start}: dlib's weights are for recipes of the architecture face_resnet")
-    rows = np.random.default_rng([seed, 11]).permutation(len(prepared.train))[:MOMENT_PICTURES]
-    pictures = fit_pictures(prepared.train.images[rows], prepared.input)
+    pictures = _some_pictures(prepared, prepared.input, MOMENT_PICTURES, seed)
     dlib_weights.adopt(start, model, pictures.astype(np.float32))
+
+
+def _some_pictures(prepared: TrainingData, spec: InputSpec, count: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Pictures (N, H, W, C) to train on, `count` or all, as a model of that input takes them."""
+    rows = np.random.default_rng([seed, 11]).permutation(len(prepared.train))[:count]
+    return fit_pictures(prepared.train.images[rows], spec)
 
 
 def write_model(path: Path, model: keras.Model, contract: ModelContract) -> None:

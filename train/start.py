@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy.typing as npt
 
 from edge_runtime.errors import UsageError
 from train.grow import grow
 from train.narrow import narrow
 
+NARROWING_PICTURES = 1024
 
-def copy_weights(source: keras.Model, path: Path, model: keras.Model, seed: int) -> None:
+
+def copy_weights(
+    source: keras.Model,
+    path: Path,
+    model: keras.Model,
+    seed: int,
+    pictures: Callable[[], npt.NDArray[Any]],
+) -> None:
     """Put the weights of a trained model into one of the same architecture, of any size.
 
     Args:
         path: where the trained model is from, for messages.
         seed: as in `grow`.
+        pictures: gives `NARROWING_PICTURES` for `narrow`, asked for only if the model is narrower.
 
     Raises:
         UsageError: the architectures differ, or the model is neither a larger nor a narrower form.
@@ -29,7 +41,7 @@ def copy_weights(source: keras.Model, path: Path, model: keras.Model, seed: int)
     before, after = source.count_params(), model.count_params()
     try:
         if after < before:
-            narrow(source, model)
+            narrow(source, model, pictures())
         else:
             grow(source, model, seed)
     except ValueError as error:

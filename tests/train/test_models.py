@@ -58,6 +58,18 @@ def test_a_dilated_stage_computes_the_plain_one_at_every_other_place() -> None:
     np.testing.assert_allclose(maps[1][:, 1::2, 1::2], maps[0], rtol=1e-4, atol=1e-4 * maps[0].max())
 
 
+def test_inner_channels_are_those_between_the_convolutions_of_a_block() -> None:
+    model = build_model("edge_resnet", (24, 24, 1), 3, stem=4, widths=[8, 12], blocks=[1, 2], inner=[5, 12])
+    widths = {layer.name: layer.output.shape[-1] for layer in model.layers if layer.name.endswith("_conv")}
+    assert widths == {
+        "stem_conv": 4,
+        "stage1_down_conv": 8,
+        "stage1_block1_1_conv": 5,
+        "stage1_block1_2_conv": 8,
+        **{f"stage2_{part}_conv": 12 for part in ("down", "block1_1", "block1_2", "block2_1", "block2_2")},
+    }
+
+
 @pytest.mark.parametrize("caffe", [True, False])
 def test_first_convolution_takes_over_the_preprocessing(caffe: bool) -> None:
     rng = np.random.default_rng(0)

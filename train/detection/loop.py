@@ -7,9 +7,11 @@ import json
 import math
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from train.detection.scenes import SceneMaker
 from train.files import write_atomically, write_json
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
-from train.start import copy_weights
+from train.start import NARROWING_PICTURES, copy_weights
 from train.training_form import in_stock_layers, in_training_form
 
 MODEL_NAME, HISTORY_NAME, STATE_NAME = "model.keras", "history.json", "state.json"
@@ -133,7 +135,8 @@ def fit_detector(
         start = start / MODEL_NAME if start.is_dir() else start
         identity["start_sha256"] = weights_digest(start)
     steps = max(1, recipe.scenes.scenes // recipe.train.batch_size)
-    model, epoch, history = _start_or_resume(recipe, out, identity, start)
+    pictures = partial(composed_pictures, recipe, prepared.train, NARROWING_PICTURES, seed)
+    model, epoch, history = _start_or_resume(recipe, out, identity, start, pictures)
     _report_start(recipe, prepared, model, epoch, out)
     maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, model.input_shape[1:3])
     while epoch < recipe.train.epochs:
@@ -146,6 +149,19 @@ def fit_detector(
         _save(model, out, epoch, recipe.train.epochs, identity, history)
         print("  ".join(f"{key} {value:g}" for key, value in row.items()), file=sys.stderr)
     return _finish(recipe, prepared, model, history, out, identity)
+
+
+def composed_pictures(
+    recipe: DetectionRecipe, train: BoxedImages, count: int, seed: int
+) -> npt.NDArray[np.float32]:
+    """Pictures (N, height, width, 1), 0..255, as the recipe composes them; whole batches."""
+    section, hw = recipe.train, (recipe.data.height, recipe.data.width)
+    maker = SceneMaker(train, recipe.data, recipe.scenes, hw)
+    steps = max(1, count // section.batch_size)
+    batches = epoch_batches(
+        maker, hw, section.batch_size, section.box_weight, steps=steps, seed=seed, epoch=0
+    )
+    return np.concatenate([pixels for pixels, _ in islice(batches, steps)])
 
 
 def compile_model(model: Model, recipe: DetectionRecipe) -> None:
@@ -174,7 +190,11 @@ def _spare_from_decay(optimizer: Any) -> None:
 
 
 def _start_or_resume(
-    recipe: DetectionRecipe, out: Path, identity: dict[str, Any], start: Path | None
+    recipe: DetectionRecipe,
+    out: Path,
+    identity: dict[str, Any],
+    start: Path | None,
+    pictures: Callable[[], npt.NDArray[np.float32]],
 ) -> tuple[Model, int, list[dict[str, float]]]:
     state_path = out / STATE_NAME
     if not state_path.exists():
@@ -184,7 +204,7 @@ def _start_or_resume(
         if len(model.outputs) != len(OUTPUTS):
             raise UsageError(f"architecture {recipe.model.architecture!r} is no detector; use 'edge_face'")
         if start is not None:
-            copy_weights(_load_start(start), start, model, identity["seed"])
+            copy_weights(_load_start(start), start, model, identity["seed"], pictures)
         model = in_training_form(model)
         compile_model(model, recipe)
         return model, 0, []

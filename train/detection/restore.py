@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ from edge_runtime.detectors.edge import EdgeDetector
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.modelfile import embed_keras
 from edge_runtime.preprocess import to_tensor
-from train.detection.batches import epoch_batches
-from train.detection.loop import MODEL_NAME, STATE_NAME, prepare
+from train.detection.loop import MODEL_NAME, STATE_NAME, composed_pictures, prepare
 from train.detection.recipe import DetectionRecipe
-from train.detection.scenes import SceneMaker
 from train.files import write_atomically
 from train.models import build_model
 from train.models.edge_face import OUTPUTS
@@ -58,7 +55,7 @@ def restore_detector(
     if contract.input.shape[1:] != shape:
         raise UsageError(f"{model_file}: takes {contract.input.shape[1:]}, recipe {recipe.name!r} {shape}")
     model = build_model(recipe.model.architecture, shape, 1, **recipe.model.parameters)
-    pictures = _scenes(recipe, data_path, seed)
+    pictures = composed_pictures(recipe, prepare(yolo.read(data_path), recipe).train, SCENES, seed)
     try:
         fill(model, read_folded(released.file.data, model), pictures)
     except ValueError as error:
@@ -76,18 +73,6 @@ def restore_detector(
 
     write_atomically(out / MODEL_NAME, write)
     return likeness
-
-
-def _scenes(recipe: DetectionRecipe, data_path: Path, seed: int) -> npt.NDArray[np.float32]:
-    """Pictures (N, height, width, 1) as the recipe composes them to train on."""
-    prepared = prepare(yolo.read(data_path), recipe)
-    section, hw = recipe.train, (recipe.data.height, recipe.data.width)
-    maker = SceneMaker(prepared.train, recipe.data, recipe.scenes, hw)
-    steps = max(1, SCENES // section.batch_size)
-    batches = epoch_batches(
-        maker, hw, section.batch_size, section.box_weight, steps=steps, seed=seed, epoch=0
-    )
-    return np.concatenate([pixels for pixels, _ in islice(batches, steps)])
 
 
 def _likeness(model: Any, released: EdgeDetector, pictures: npt.NDArray[np.float32]) -> float:

@@ -24,6 +24,7 @@ def build(
     stem: int = 32,
     widths: Sequence[int] = (32, 64, 160),
     blocks: Sequence[int] = (1, 1, 1),
+    inner: Sequence[int] = (),
     dropout: float = 0.0,
     branches: bool = False,
     dilated: bool = False,
@@ -36,6 +37,7 @@ def build(
         stem: channels of the first convolution, at full resolution.
         widths: channels per stage; each stage halves the resolution, but for a dilated one.
         blocks: residual blocks per stage, after the convolution that halves it.
+        inner: channels between the two convolutions of a residual block, per stage; empty for `widths`.
         dropout: rate before the last layer.
         branches: train a 1x1 convolution and the identity beside every 3x3 convolution; they are
             merged when the model is handed over.
@@ -52,13 +54,14 @@ def build(
     inputs = keras.Input(input_shape, name="pixels")
     x = layers.Rescaling(1 / 255, name="rescale")(inputs)
     x = convolve(x, stem, "stem")
-    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
+    stages = zip(widths, blocks, inner or widths, strict=True)
+    for stage, (width, count, between) in enumerate(stages, start=1):
         last = dilated and stage == len(widths)
         x = convolve(x, width, f"stage{stage}_down", strides=1 if last else 2)
         if last:
             convolve = partial(convolve, dilation=2)
         for block in range(1, count + 1):
-            x = _residual(convolve, x, width, f"stage{stage}_block{block}")
+            x = _residual(convolve, x, width, between, f"stage{stage}_block{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
@@ -93,7 +96,7 @@ def _convolve(
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
 
-def _residual(convolve: Callable[..., Any], x: Any, filters: int, name: str) -> Any:
-    branch = convolve(x, filters, f"{name}_1")
+def _residual(convolve: Callable[..., Any], x: Any, filters: int, inner: int, name: str) -> Any:
+    branch = convolve(x, inner, f"{name}_1")
     branch = convolve(branch, filters, f"{name}_2", activate=False)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, branch]))

@@ -167,13 +167,15 @@ def test_a_run_starts_from_the_weights_of_another(
     wide = replace(still, model=replace(made.model, parameters={**made.model.parameters, "fine": [12]}))
     grown = loop.fit_detector(wide, data, tmp_path / "wide", seed=4, start=first)
     pixels = np.stack([image[:48, :64, None] for image in boxed_images().images]).astype(np.float32)
+    # And back: of two channels that say the same one is left out.
+    back = loop.fit_detector(still, data, tmp_path / "narrow", seed=4, start=grown)
     answers = [
-        keras.saving.load_model(path, compile=False).predict_on_batch(pixels) for path in (second, grown)
+        keras.saving.load_model(path, compile=False).predict_on_batch(pixels)
+        for path in (second, grown, back)
     ]
-    for one, other in zip(*answers, strict=True):
+    for one, other, last in zip(*answers, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
-    # And back, with the channels that count most.
-    loop.fit_detector(still, data, tmp_path / "narrow", seed=4, start=grown)
+        np.testing.assert_allclose(one, last, atol=1e-2)
     told = capsys.readouterr().err
     assert "grown to" in told
     assert "narrowed to" in told
