@@ -55,11 +55,14 @@ def train(job: Job) -> Outcome:
         DataError: the run folder holds another run, or its checkpoint is damaged.
     """
     schedules = job.recipe.schedules()
-    average = WeightAverage(job.recipe.train.ema) if job.recipe.train.ema else None
+    section = job.recipe.train
+    average = WeightAverage(section.ema) if section.ema and section.epochs else None
     checkpoint = job.run.checkpoint()
     if checkpoint is None:
         keras.utils.set_random_seed(job.seed)
         model, progress, history = job.make_model(), Progress(), list[dict[str, float]]()
+        if not section.epochs:
+            job.run.save(model, progress, history, average)
     else:
         progress, history = checkpoint.progress, list(checkpoint.history)
         try:

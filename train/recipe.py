@@ -161,7 +161,9 @@ def recipe_from_dict(document: Mapping[str, Any], source: str) -> Recipe:
     recipe = build_section(source, "", Recipe, values)
     if recipe.model.task == "sigmoid" and len(recipe.data.classes) != 2:
         raise UsageError(f"{source}: task 'sigmoid' needs two [data] classes")
-    if recipe.train.batch_size < 1 or any(schedule.epochs < 1 for schedule in recipe.schedules()):
+    epochs = [schedule.epochs for schedule in recipe.schedules()]
+    # A single phase may have none: the run is what --start gives.
+    if recipe.train.batch_size < 1 or (min(epochs) < 1 and epochs != [0]):
         raise UsageError(f"{source}: epochs and batch_size must be at least 1")
     return recipe
 

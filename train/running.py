@@ -172,6 +172,9 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         if not options.learning_rate > 0:
             raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate}")
         recipe = replace(recipe, train=replace(recipe.train, learning_rate=options.learning_rate))
+    begun = any(getattr(options, name, None) for name in ("start", "qat"))
+    if not (recipe.train.epochs or begun):
+        raise UsageError(f"recipe {recipe.name!r} has no epochs to train; give --start RUN or --epochs N")
     return recipe
 
 

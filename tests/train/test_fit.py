@@ -311,6 +311,28 @@ learning_rate = 0.05
 """
 
 
+def test_without_epochs_the_run_is_what_it_starts_from(
+    tmp_path: Path, data: Path, whole: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = RECIPE.replace("epochs = 2", "epochs = 0\nema = 0.9")
+    recipe = write_recipe(tmp_path / "none.toml", text)
+    assert fit(recipe, data, tmp_path / "none") == 2
+    assert "give --start RUN or --epochs N" in capsys.readouterr().err
+    start = load_trained(whole[RECIPE])
+    for _ in range(2):
+        assert fit(recipe, data, tmp_path / "none", "--start", str(whole[RECIPE])) == 0
+        run = load_trained(tmp_path / "none")
+        for new, old in zip(run.model.get_weights(), start.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old)
+        assert run.contract.temperature == pytest.approx(start.contract.temperature, rel=1e-5)
+    args = ["--model", str(tmp_path / "none"), "--data", str(data), "--split", "held-out"]
+    assert main(["evaluate", *args]) == 0
+    assert (
+        main(["report", str(tmp_path / "none"), "--data", str(data), "--out", str(tmp_path / "r.html")])
+        == 0
+    )
+
+
 def test_small_pictures_first(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from train.batches import EpochBatches
 
