@@ -20,9 +20,9 @@ from train.grow import layers_before
 Channels = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float64]
 
-BATCH = 64
+BATCH = 16
 DAMPING = 1e-6
-"""Added to the diagonal of inputs' second moments, part of their mean: some inputs are always 0."""
+"""Added to the diagonal of inputs' second moments, part of its mean: some inputs are always 0."""
 
 _KNOWN = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.BatchNormalization)
 
@@ -113,8 +113,7 @@ class _Reader:
         self._shape = kernel.shape
         self._inputs = np.arange(kernel[..., 0].size).reshape(-1, kernel.shape[-2])
         self._weights = kernel.reshape(-1, kernel.shape[-1])
-        size = len(moments)
-        damped = moments + np.eye(size) * (DAMPING * np.trace(moments) / size + np.finfo(float).tiny)
+        damped = moments + np.eye(len(moments)) * DAMPING * (np.trace(moments) / len(moments) or 1.0)
         self._inverse = np.linalg.inv(damped)
         self._power = float(np.sum(self._weights * (damped @ self._weights))) or 1.0
 
@@ -149,8 +148,10 @@ def _moments(model: keras.Model, reading: Sequence[Any], pictures: npt.NDArray[A
         for layer, values, total in zip(
             reading, maps if len(reading) > 1 else [maps], moments, strict=True
         ):
-            inputs = _inputs(layer, values)
-            total += inputs.T @ inputs
+            # The patches of many large pictures would not fit into memory.
+            for row in range(len(values)):
+                inputs = _inputs(layer, values[row : row + 1])
+                total += inputs.T @ inputs
     return moments
 
 

@@ -133,6 +133,16 @@ def test_what_is_left_of_a_layer_is_the_best_that_can_be_done_without() -> None:
     np.testing.assert_allclose(reader.kernel([0, 2, 4]), best([0, 2, 4])[0], atol=1e-3)
 
 
+def test_a_layer_that_is_always_fed_zeros_has_nothing_to_lose() -> None:
+    layer = keras.layers.Conv2D(4, 3)
+    layer.build((1, 8, 8, 5))
+    reader = _Reader(layer, np.zeros((45, 45)))
+    assert np.isfinite(reader.costs([0, 1, 2, 3, 4])).all()
+    reader.leave_out(2)
+    kept = [0, 1, 3, 4]
+    np.testing.assert_allclose(reader.kernel(kept), np.asarray(layer.kernel)[:, :, kept], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
