@@ -8,5 +8,5 @@ DIGESTS: dict[str, str] = {
     "edge-face.tflite": "68e506e5fae21b4a5a64d4381b2445a941e90595390f4900cc41e8ed20951883",
     "edge-fer-base.tflite": "2631e6766adf35287ddb720b611345472a545622bc3b2c4ef8f46b2759b3bade",
     "edge-fer-nano.tflite": "96f20a22bceb8242e8847ea88074e058ee2038350fb829f1787f6b13b639b998",
-    "edge-fer-small.tflite": "26a1249164bc550cd3209e842bcb8e65645b2ac61a553e189ed2a349462af611",
+    "edge-fer-small.tflite": "d23ca4403e5827cb760ce64bf685e388257fcbecbbf0cf4b08db40f1ce74cfc7",
 }

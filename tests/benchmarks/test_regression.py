@@ -19,7 +19,7 @@ from benchmarks.instructions import count_instructions
 from benchmarks.record import LatencyRecord, read_records
 from edge_runtime.classifier import DEFAULT_MODEL, resolve_model
 
-RECORDS = Path(__file__).parents[2] / "docs" / "benchmarks" / "x86_64" / "latency.json"
+RECORDS = Path(__file__).parents[2] / "docs" / "benchmarks" / "x86_64" / "latency-amd.json"
 ALLOWED = 0.02
 """Growth that passes; two counts of the same code differed by 0.01 %."""
 LIBRARIES = ("numpy", "opencv-python-headless", "ai-edge-litert")
