@@ -104,7 +104,7 @@ def test_a_run_is_not_overwritten(restored: Path, data: Path, capsys: pytest.Cap
     ("model", "recipe", "reason"),
     [
         (NAME, "edge-fer-small", "is no layer of that network"),
-        ("edge-fer-small", RECIPE_NAME, "its layer 'stem_conv' has the shape"),
+        ("edge-fer-small", RECIPE_NAME, "its layer 'stage1_down_conv' has the shape"),
         (NAME, "mini-xception", "with this data takes (64, 64, 1)"),
         ("edge-face", RECIPE_NAME, "a classifier is needed"),
         ("edge-fer-huge", RECIPE_NAME, "no model 'edge-fer-huge'"),
