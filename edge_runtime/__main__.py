@@ -17,7 +17,7 @@ TRACEBACK_VARIABLE = "EDGE_FER_TRACEBACK"
 
 BACKENDS_HELP = "auto, litert, tflite-runtime or onnx (default: %(default)s, the first that is installed)"
 DETECTORS_HELP = "edge, haar, none (the frame is the face) or yunet:FILE"
-FLIP_HELP = "average each face and its mirror image: a little more accurate, twice the time"
+FLIP_HELP = "average the answers to each face and its mirror image; twice the time, see the model cards"
 MODEL_HELP = "a model file, or the name of a released model (default: %(default)s)"
 
 
